@@ -1,0 +1,17 @@
+"""What every test shares: how hypothesis draws. anyio's own plugin runs async tests on asyncio and on trio."""
+
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline per example: it would measure the machine, not the code.
+settings.register_profile(
+    "house",
+    deadline=None,
+    print_blob=True,
+    database=DirectoryBasedExampleDatabase(ROOT / ".cache" / "hypothesis"),
+)
+settings.load_profile("house")
