@@ -1,0 +1,124 @@
+"""The explicit table of fault types, and what a person is told of each. What is not in it does not exist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import Field, JsonValue
+
+from coordinator.errors import NotFound
+from coordinator.faults.execute import ExecFault
+from coordinator.faults.facts import Value
+from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerRestart, ContainerStop
+from coordinator.faults.model import FaultSpec
+from coordinator.quantities import DURATION_PATTERN, show_duration
+from coordinator.record import FaultClass
+
+Fault = ContainerKill | ContainerCrash | ContainerStop | ContainerRestart | ContainerPause | ExecFault
+AnyFault = Annotated[Fault, Field(discriminator="type")]
+
+KINDS: Final[Mapping[str, type[FaultSpec]]] = {
+    "container_kill": ContainerKill,
+    "service_kill": ContainerKill,
+    "container_crash": ContainerCrash,
+    "container_stop": ContainerStop,
+    "container_restart": ContainerRestart,
+    "service_restart": ContainerRestart,
+    "container_pause": ContainerPause,
+    "exec": ExecFault,
+}
+"""Every name a scenario may write under `type`, aliases included."""
+
+EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
+    ContainerKill: "{type: container_kill, target: replica, at: 1s}",
+    ContainerCrash: "{type: container_crash, target: replica, at: 1s}",
+    ContainerStop: "{type: container_stop, target: replica, at: 1s, for: 10s, grace: 3s}",
+    ContainerRestart: "{type: container_restart, target: replica, at: 1s, grace: 3s}",
+    ContainerPause: "{type: container_pause, target: replica, at: 1s, for: 5s}",
+    ExecFault: "{type: exec, target: replica, command: [touch, /tmp/off], undo_command: [rm, -f, /tmp/off]}",
+}
+"""One line for a scenario file, each as it is tested."""
+
+
+class ParameterDoc(Value):
+    """One parameter. `unit` is its form in a file (duration, text, …); `default` is None where it must be given."""
+
+    name: str
+    unit: str
+    default: str | None
+    meaning: str
+
+
+class FaultDoc(Value):
+    """One fault as the catalogue shows it. `undo` and `mechanism` are a few words; `needs` one line."""
+
+    name: str
+    aliases: tuple[str, ...]
+    summary: str
+    parameters: tuple[ParameterDoc, ...]
+    undo: str
+    fault_class: FaultClass
+    mechanism: str
+    needs: str
+    example: str
+
+
+def describe(fault_type: str) -> FaultDoc:
+    """What there is to say of a fault, by its name or an alias. Raises NotFound with the nearest name."""
+    kind = KINDS.get(fault_type)
+    if kind is None:
+        near = difflib.get_close_matches(fault_type, KINDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise NotFound(f"no fault type {fault_type!r}; there are: {', '.join(KINDS)}{hint}")
+    name, *aliases = (alias for alias, each in KINDS.items() if each is kind)
+    return FaultDoc(
+        name=name,
+        aliases=tuple(aliases),
+        summary=kind.summary,
+        parameters=_parameters(kind),
+        undo=kind.undo_text,
+        fault_class=kind.fault_class,
+        mechanism=kind.mechanism,
+        needs=kind.needs,
+        example=EXAMPLES[kind],
+    )
+
+
+def describe_all() -> tuple[FaultDoc, ...]:
+    """Every fault once, in the order of the table."""
+    return tuple(describe(name) for name in dict.fromkeys(describe(name).name for name in KINDS))
+
+
+def _parameters(kind: type[FaultSpec]) -> tuple[ParameterDoc, ...]:
+    """Its own parameters first, then those that every fault has."""
+    schema = kind.model_json_schema(by_alias=True)
+    required = schema.get("required", ())
+    common = {field.alias or name for name, field in FaultSpec.model_fields.items()}
+    names = [name for name in schema["properties"] if name != "type"]
+    docs = []
+    for name in sorted(names, key=lambda name: name in common):
+        field = schema["properties"][name]
+        unit = _unit(field)
+        default = None if name in required else _written(field.get("default"), unit)
+        docs.append(ParameterDoc(name=name, unit=unit, default=default, meaning=field.get("description", "")))
+    return tuple(docs)
+
+
+def _unit(field: Mapping[str, JsonValue]) -> str:
+    alternatives = field.get("anyOf")
+    forms = alternatives if isinstance(alternatives, list) else [dict(field)]
+    if any(isinstance(form, dict) and form.get("pattern") == DURATION_PATTERN for form in forms):
+        return "duration"
+    words = {"string": "text", "boolean": "true or false", "array": "list of text", "number": "number"}
+    return words[str(field["type"])]
+
+
+def _written(value: JsonValue, unit: str) -> str:
+    """A default as a file would write it."""
+    if unit == "duration" and isinstance(value, float | int):
+        return show_duration(float(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value in (None, []) else str(value)

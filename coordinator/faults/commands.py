@@ -1,0 +1,119 @@
+"""Commands as values: the language in which every effect and every undo is written, printed, stored and run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from coordinator.faults.facts import Value
+
+SINGLE_PROCESS_VERBS = frozenset({"pause", "unpause", "kill"})
+"""Verbs the engine works off fast for many containers named in one command (measured)."""
+
+PARALLEL_VERBS = frozenset({"start", "stop", "restart"})
+"""Verbs the CLI works off one container after another: these run as up to MAX_CHUNKS parallel commands."""
+
+MAX_CHUNKS = 4
+
+FAST_VERB_S = 1.0
+"""What each further container of a pause, unpause or kill adds to the deadline; 0.1 s is usual."""
+
+HELPER_IMAGE: Final = "{helper-image}"
+"""Stands in argv, alone, for the image that helpers run; known only where the command runs."""
+
+HELPER_IMAGE_SHOWN: Final = "${HELPER_IMAGE}"
+"""The same for a person, whose shell fills it in."""
+
+HELPER_PROGRAMS: Final = "/usr/local/lib/test-coordinator"
+"""The folder in the helper image that holds the programs."""
+
+MANY: Final = "--"
+"""Before the last argument of a helper's command: a container id, to which others may be added."""
+
+
+class EnvEntry(Value):
+    """A variable handed to a command: plain `value`, or the name of a `secret` resolved when the command runs."""
+
+    name: str
+    value: str = ""
+    secret: str = ""
+
+
+class DockerCommand(Value):
+    """`docker` with these arguments. `deadline_s` is seconds; the process is killed when it passes."""
+
+    argv: tuple[str, ...]
+    env: tuple[EnvEntry, ...] = ()
+    deadline_s: float = 60.0
+
+    def shown(self) -> str:
+        """The command as a person would paste it into a shell; secrets stay names."""
+        environment = [
+            f"{entry.name}=" + (f"${{{entry.secret}}}" if entry.secret else shlex.quote(entry.value))
+            for entry in self.env
+        ]
+        words = [HELPER_IMAGE_SHOWN if part == HELPER_IMAGE else shlex.quote(part) for part in self.argv]
+        return " ".join([*environment, "docker", *words])
+
+    @property
+    def of_helper(self) -> bool:
+        """Whether it runs a helper container."""
+        return HELPER_IMAGE in self.argv
+
+    def labelled(self, labels: Mapping[str, str]) -> DockerCommand:
+        """The same with these labels on the helper it runs; as it is where it runs none."""
+        if not self.of_helper:
+            return self
+        options = [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
+        return self.model_copy(update={"argv": (self.argv[0], *options, *self.argv[1:])})
+
+
+class Outcome(Value):
+    """How a command ended. `exit_code` is None when it never started or was killed at its deadline."""
+
+    exit_code: int | None
+    stdout: str = ""
+    stderr: str = ""
+    duration_s: float = 0.0
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the process ended by itself with exit code 0."""
+        return self.exit_code == 0
+
+
+def batch(commands: Iterable[DockerCommand]) -> tuple[DockerCommand, ...]:
+    """Merge commands that differ only in their last argument (the container id), keeping order of first appearance.
+
+    Pause, unpause, kill and a helper that takes many become one command; start, stop and restart up to four; anything
+    else stays alone.
+    """
+    groups: dict[DockerCommand, list[str]] = {}
+    for command in commands:
+        verb = command.argv[0]
+        if _at_once(command) or verb in PARALLEL_VERBS:
+            key = command.model_copy(update={"argv": command.argv[:-1]})
+            groups.setdefault(key, []).append(command.argv[-1])
+        else:
+            groups.setdefault(command, [])
+    merged: list[DockerCommand] = []
+    for key, ids in groups.items():
+        if not ids:
+            merged.append(key)
+            continue
+        at_once = key.argv[0] not in PARALLEL_VERBS
+        chunks = 1 if at_once else min(MAX_CHUNKS, len(ids))
+        for first in range(chunks):
+            part = tuple(ids[first::chunks])
+            # The engine may take a slow verb's whole time once per container of a chunk.
+            each_s = FAST_VERB_S if at_once else key.deadline_s
+            deadline_s = key.deadline_s + each_s * (len(part) - 1)
+            merged.append(key.model_copy(update={"argv": (*key.argv, *part), "deadline_s": deadline_s}))
+    return tuple(merged)
+
+
+def _at_once(command: DockerCommand) -> bool:
+    """Whether one command does it to any number of containers in little more time."""
+    return command.argv[0] in SINGLE_PROCESS_VERBS or (command.of_helper and command.argv[-2] == MANY)

@@ -1,0 +1,60 @@
+"""The exec fault: a user's own command inside the target, with the user's own undo. Judged by exit codes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from coordinator.faults.commands import DockerCommand
+from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.looks import Succeeded, Undo
+from coordinator.faults.model import FaultPlan, FaultSpec, TargetPlan, Untouched
+
+
+class ExecFault(FaultSpec):
+    """`docker exec` of an argument list; never a shell unless the scenario names one."""
+
+    type: Literal["exec"]
+    command: tuple[str, ...] = Field(min_length=1, description="the argument list to run inside the target")
+    undo_command: tuple[str, ...] = Field(default=(), description="the argument list that puts it back")
+
+    summary: ClassVar[str] = "Runs a command of yours inside the container."
+    undo_text: ClassVar[str] = "undo_command, while the same run of the container is up"
+    mechanism: ClassVar[str] = "docker exec"
+
+    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
+        """Run the command in each running container."""
+        running = [container for container in containers if container.state is ContainerState.RUNNING]
+        return FaultPlan(
+            targets=tuple(self._target(container) for container in running),
+            untouched=tuple(
+                Untouched(container_id=c.id, name=c.name, why=f"is {c.state}, not running: left alone")
+                for c in containers
+                if c.state is not ContainerState.RUNNING
+            ),
+        )
+
+    def _target(self, container: ContainerFacts) -> TargetPlan:
+        undo = None
+        if self.undo_command:
+            undo = Undo(
+                container_id=container.id,
+                name=container.name,
+                started_at=container.started_at,
+                command=DockerCommand(argv=("exec", container.id, *self.undo_command)),
+                # A paused container cannot run it now, but is still owed it.
+                needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
+                restores=None,
+                settle_s=0.0,
+            )
+        return TargetPlan(
+            container_id=container.id,
+            name=container.name,
+            started_at=container.started_at,
+            pre_state=container.state,
+            inject=DockerCommand(argv=("exec", container.id, *self.command)),
+            effect=Succeeded(),
+            undo=undo,
+        )

@@ -1,0 +1,116 @@
+"""What is known of an engine and its containers, as plain values. Knows nothing of how it was learned."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Value(BaseModel):
+    """A frozen value that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ContainerState(StrEnum):
+    """`State.Status` of `docker inspect`."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+class EngineInfo(Value):
+    """Which engine answers, and what it can do."""
+
+    id: str
+    endpoint: str
+    version: str
+    api_version: str
+    operating_system: str = ""
+    kernel: str = ""
+    cgroup_version: str = ""
+    cgroup_driver: str = ""
+
+
+class NetworkAttachment(Value):
+    """A container's place in one network."""
+
+    name: str
+    ip: str = ""
+    ipv6: str = ""
+    mac: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+class PublishedPort(Value):
+    """A container port published on the host; `host_ip` and `host_port` are empty and 0 when only exposed."""
+
+    container_port: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+    host_port: int = 0
+
+
+class ContainerFacts(Value):
+    """One container as the engine shows it. Its identity is `id` with `started_at`: a restart makes a new run."""
+
+    id: str
+    name: str
+    image: str
+    labels: dict[str, str] = {}
+    state: ContainerState
+    started_at: str = ""
+    finished_at: str = ""
+    exit_code: int | None = None
+    health: str = ""
+    restart_count: int = 0
+    restart_policy: str = ""
+    pid: int = 0
+    hostname: str = ""
+    network_mode: str = ""
+    networks: tuple[NetworkAttachment, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+
+    @property
+    def compose_project(self) -> str:
+        """The Compose project, or empty."""
+        return self.labels.get("com.docker.compose.project", "")
+
+    @property
+    def compose_service(self) -> str:
+        """The Compose service, or empty."""
+        return self.labels.get("com.docker.compose.service", "")
+
+    @property
+    def address(self) -> str:
+        """The first network address, or empty when there is none (stopped, or network none)."""
+        return next((network.ip or network.ipv6 for network in self.networks if network.ip or network.ipv6), "")
+
+
+class EngineEvent(Value):
+    """One event of the engine's own log. `at` is seconds since the epoch, as the engine says."""
+
+    at: float
+    type: str
+    action: str
+    container_id: str = ""
+    name: str = ""
+    signal: str = ""
+    exit_code: int | None = None
+
+
+class TargetLock(Value):
+    """The lock on a target, read back from the engine: a volume `tc-<container id>` with labels."""
+
+    container_id: str
+    instance: str
+    execution: str
+    fault: str = ""
+    expires: float = 0.0
+    undo: tuple[str, ...] = ()

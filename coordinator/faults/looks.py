@@ -1,0 +1,135 @@
+"""Looks: what must be seen in the engine for an inject or an undo to count as done. Pure judgement of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, Value
+
+UP = (ContainerState.RUNNING, ContainerState.PAUSED)
+
+
+class StateIs(Value):
+    """The container is in one of these states."""
+
+    kind: Literal["state"] = "state"
+    states: tuple[ContainerState, ...]
+
+
+class RunEnded(Value):
+    """The run that began at `started_at` is over: the container is down, gone, or runs anew."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    started_at: str
+
+
+class RunsAnew(Value):
+    """A later run than the one that began at `started_at` is up."""
+
+    kind: Literal["runs_anew"] = "runs_anew"
+    started_at: str
+
+
+class SignalSeen(Value):
+    """The engine's event log shows the signal delivered to the container (number or name, as the engine writes it)."""
+
+    kind: Literal["signal"] = "signal"
+    signals: tuple[str, ...]
+
+
+class Succeeded(Value):
+    """Nothing to look at but the command's own exit code (a user's command inside the target)."""
+
+    kind: Literal["succeeded"] = "succeeded"
+
+
+Look = Annotated[StateIs | RunEnded | RunsAnew | SignalSeen | Succeeded, Field(discriminator="kind")]
+
+
+def seen(
+    look: StateIs | RunEnded | RunsAnew | SignalSeen | Succeeded,
+    container: ContainerFacts | None,
+    events: Iterable[EngineEvent] = (),
+    outcome: Outcome | None = None,
+) -> bool:
+    """Whether the facts show what the look asks for. `container` is None when the engine no longer has it."""
+    match look:
+        case StateIs():
+            return container is not None and container.state in look.states
+        case RunEnded():
+            return container is None or container.state not in UP or container.started_at != look.started_at
+        case RunsAnew():
+            return container is not None and container.state in UP and container.started_at != look.started_at
+        case SignalSeen():
+            return any(event.action == "kill" and event.signal in look.signals for event in events)
+        case Succeeded():
+            return outcome is not None and outcome.ok
+
+
+def seen_in_state(look: StateIs | RunEnded | RunsAnew | SignalSeen | Succeeded, state: ContainerState | None) -> bool:
+    """Whether the state alone shows what the look asks for; False says only that it takes a closer look."""
+    match look:
+        case StateIs():
+            return state in look.states
+        case RunEnded():
+            return state not in UP
+        case _:
+            return False
+
+
+class Undo(Value):
+    """How one target of one fault is put back, as data: recovery needs no fault code.
+
+    Needed only while the run it was planned for (`started_at`) is in one of `needed_in`; done when the container is
+    in `restores`, or, where there is no state to look at (None), when the command succeeded. `settle_s`: how many
+    seconds after firing the engine may still act on an inject whose effect nobody has seen yet (a stop in its grace
+    period goes on in the engine after its command was killed). `lingers_s`: how many seconds after its effect was
+    seen the target may still react to it (a process that ends some time after its signal).
+    """
+
+    container_id: str
+    name: str
+    started_at: str
+    command: DockerCommand
+    needed_in: tuple[ContainerState, ...]
+    restores: ContainerState | None
+    settle_s: float = 2.0
+    lingers_s: float = 0.0
+
+
+class Need(StrEnum):
+    """What the facts say of an undo."""
+
+    NEEDED = "needed"
+    DONE = "undone"
+    GONE = "gone"
+    SUPERSEDED = "superseded"
+
+
+def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unseen_since: str | None = None) -> Need:
+    """Whether an undo still has to run.
+
+    A container that no longer exists needs none. A later run belongs to somebody else, unless our own undo made it
+    (`attempted`, where the undo restores a state: a command inside the run makes no other run). `unseen_since` is
+    when the inject was fired (RFC 3339) if nobody has seen its effect yet: then the run that was up at that moment is
+    ours as well, even if it was restarted between arming and firing.
+    """
+    if container is None:
+        return Need.GONE
+    ours = (attempted and undo.restores is not None) or container.started_at == undo.started_at
+    if not ours and unseen_since is not None:
+        ours = _instant(container.started_at) <= _instant(unseen_since)
+    if undo.restores is not None and container.state == undo.restores:
+        return Need.DONE
+    return Need.NEEDED if ours and container.state in undo.needed_in else Need.SUPERSEDED
+
+
+def _instant(text: str) -> tuple[str, str]:
+    """A time in UTC in a form that compares: the engine leaves out trailing zeros of the fraction."""
+    seconds, _, fraction = text.rstrip("Z").partition(".")
+    return seconds, fraction.ljust(9, "0")

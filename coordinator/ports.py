@@ -1,0 +1,370 @@
+"""What the core needs of the world, as Protocols: time, randomness, commands, facts, ledger, probes. Satisfied by the
+edge, by fakes under test and by the simulated engine; the core never asks who it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock, Value
+from coordinator.record import (
+    Execution,
+    ExecutionState,
+    Fault,
+    FaultRow,
+    Reading,
+    Report,
+    Series,
+    Submission,
+    TimelineEntry,
+)
+from coordinator.scenarios.model import Probe
+from coordinator.scenarios.plan import Plan
+from coordinator.supervision import Snapshot
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time. Sleeping is anyio's, which a virtual clock drives; wall time is only for people and records."""
+
+    def monotonic(self) -> float:
+        """Seconds on the event loop's clock."""
+        ...
+
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+        ...
+
+
+class Random(Protocol):
+    """A seeded source of randomness; `random.Random` satisfies it."""
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        ...
+
+    def sample(self, population: Sequence[T], k: int) -> list[T]:
+        """Choose k different elements."""
+        ...
+
+
+class CommandRunner(Protocol):
+    """Runs docker commands as killable processes, at most four at once."""
+
+    async def run(self, command: DockerCommand) -> Outcome:
+        """Run to the end or the deadline, logging it as one Eliot action. A non-zero exit is an outcome, not an error.
+
+        Cancelling kills the process. Raises MissingSecret when a named secret is not there.
+        """
+        ...
+
+
+class EngineFacts(Protocol):
+    """Looks at the engine, changing nothing. Every call raises EngineUnreachable when it does not answer."""
+
+    async def engine(self) -> EngineInfo:
+        """Which engine it is."""
+        ...
+
+    async def containers(self, ids: Collection[str] | None = None) -> tuple[ContainerFacts, ...]:
+        """All containers, or those of `ids` that still exist, freshly inspected, sorted by name."""
+        ...
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, ContainerState]:
+        """The states of those of `ids` that still exist, in one cheap request: enough for looks that need no more."""
+        ...
+
+    async def locks(self) -> tuple[TargetLock, ...]:
+        """Every target lock on the engine, of any instance."""
+        ...
+
+    async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
+        """The container events of `ids` from the engine's own log, from `since` until now."""
+        ...
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[EngineEvent]]:
+        """Container events as they happen; the iterator raises EngineUnreachable when the stream breaks."""
+        ...
+
+
+class Ledger(Protocol):
+    """The durable record. Every write is on disk when it returns; raises LedgerUnavailable when it cannot be."""
+
+    async def accept(
+        self, execution: Execution, submission: Submission, task: str, idempotency_key: str | None = None
+    ) -> None:
+        """Insert a new execution with what it was accepted with and its serialized Eliot task id."""
+        ...
+
+    async def task(self, execution_id: str) -> str | None:
+        """The serialized Eliot task id of an execution."""
+        ...
+
+    async def save_execution(self, execution: Execution) -> None:
+        """Insert or replace an execution (without its timeline, faults and series)."""
+        ...
+
+    async def save_fault(self, row: FaultRow) -> None:
+        """Insert or replace a fault with its undos."""
+        ...
+
+    async def append_timeline(self, execution_id: str, entry: TimelineEntry) -> None:
+        """Add to an execution's timeline."""
+        ...
+
+    async def append_series(self, execution_id: str, series: Series) -> None:
+        """Add a chunk of a probe's samples."""
+        ...
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """One execution with its timeline and faults."""
+        ...
+
+    async def executions(
+        self, states: Collection[ExecutionState] | None = None, limit: int = 50, after: str | None = None
+    ) -> tuple[Execution, ...]:
+        """Executions, newest first, without timeline and faults; `after` is the id of the last one seen."""
+        ...
+
+    async def series(self, execution_id: str) -> Mapping[str, Series]:
+        """All samples of an execution by probe."""
+        ...
+
+    async def faults(self, *, execution_id: str | None = None, outstanding: bool = False) -> tuple[FaultRow, ...]:
+        """Fault rows in the order they were armed; `outstanding`: only those not undone and not `not_injected`."""
+        ...
+
+    async def fault(self, fault_id: str) -> FaultRow | None:
+        """One fault row."""
+        ...
+
+    async def submission(self, execution_id: str) -> Submission | None:
+        """What an execution was accepted with."""
+        ...
+
+    async def accepted_as(self, idempotency_key: str) -> str | None:
+        """The id of the execution accepted with this key, kept as long as the execution."""
+        ...
+
+    async def purge(self, before: datetime) -> int:
+        """Delete executions that finished before, all their faults undone; returns how many."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSaved:
+    """An execution as it is now, without timeline, faults and samples; what it was accepted with, where known."""
+
+    execution: Execution
+    submission: Submission | None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSaved:
+    """A fault as it is now. `place` orders the faults of an execution as they were armed."""
+
+    fault: Fault
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryTold:
+    """An entry of a timeline, never changed. `uid` names it for ever, `place` orders it among its execution's."""
+
+    uid: str
+    execution_id: str
+    place: int
+    entry: TimelineEntry
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesTaken:
+    """A chunk of a probe's samples, named and ordered as `EntryTold`."""
+
+    uid: str
+    execution_id: str
+    place: int
+    series: Series
+
+
+Change = ExecutionSaved | FaultSaved | EntryTold | SamplesTaken
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxBatch:
+    """Changes of one ledger in the order they were made. All up to `position` are in it, or were read before."""
+
+    ledger: str
+    changes: tuple[Change, ...]
+    position: int
+    latest: int
+    """The position of the ledger's latest change; the batch was cut short where it is another than `position`."""
+
+
+class Outbox(Protocol):
+    """What of the ledger is to be told elsewhere: every record at its latest change, so a record changed twice comes
+    once, as it is now, at its later place. Read it from any position, as often as needed: nothing is used up.
+
+    Raises LedgerUnavailable.
+    """
+
+    async def ledger(self) -> str:
+        """Names the ledger file for ever: positions in one say nothing about another."""
+        ...
+
+    async def changes(self, after: int, limit: int, *, timeline_only: bool = False) -> OutboxBatch:
+        """The first `limit` changes after a position (fewer where they are big); position 0 is before all."""
+        ...
+
+    async def news(self, position: int) -> None:
+        """Wait until the latest change is another than the one at this position."""
+        ...
+
+    async def acknowledge(self, position: int) -> None:
+        """Everything up to it is in Postgres; kept with the ledger."""
+        ...
+
+    async def lag(self) -> int:
+        """How many records have changed since the acknowledged position."""
+        ...
+
+
+class History(Protocol):
+    """The executions that Postgres remembers. Every call raises HistoryUnavailable when it cannot be asked."""
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """One execution with its timeline and faults."""
+        ...
+
+    async def executions(
+        self, states: Collection[ExecutionState] | None, limit: int, before: tuple[datetime, str] | None
+    ) -> tuple[Execution, ...]:
+        """Executions, newest first, without timeline and faults; only those before this time of creation and id."""
+        ...
+
+    async def series(self, execution_id: str) -> Mapping[str, Series]:
+        """All samples of an execution by probe."""
+        ...
+
+
+class Prober(Protocol):
+    """Takes one sample of one probe."""
+
+    async def sample(self, probe: Probe, targets: Mapping[str, tuple[ContainerFacts, ...]]) -> Reading:
+        """Look once, within the probe's own timeout. Never raises for what it finds: a bad answer is a bad reading.
+
+        `targets` are the execution's resolved targets by name, for probes that name one.
+        """
+        ...
+
+
+class Candidate(Value):
+    """A container and why it may not be a target; None where it may."""
+
+    container: ContainerFacts
+    why_not: str | None
+
+
+class Readiness(Value):
+    """`status` is ready or not ready; each check is `ok`, `degraded: …`, `not configured` or `error: …`."""
+
+    status: str
+    checks: dict[str, str]
+
+    @property
+    def ready(self) -> bool:
+        """Whether work is taken."""
+        return self.status == "ready"
+
+
+class UndoneFaults(Value):
+    """What the red button did: ids of faults put back, and those that could not be, with the reason."""
+
+    undone: tuple[str, ...]
+    failed: dict[str, str]
+
+
+class Control(Protocol):
+    """All that an interface (HTTP, gRPC, the command line) may ask of this coordinator."""
+
+    async def submit(self, submission: Submission, *, idempotency_key: str | None = None) -> Execution:
+        """Accept an execution durably and queue it, continuing the caller's Eliot task.
+
+        Raises InvalidScenario, Refused, Conflict (other plan than expected), LedgerUnavailable.
+        """
+        ...
+
+    async def plan(self, submission: Submission) -> Plan:
+        """What it would do, touching nothing. Raises InvalidScenario, EngineUnreachable, MissingSecret."""
+        ...
+
+    async def execution(self, execution_id: str) -> Execution:
+        """One execution, live while it runs. Raises NotFound."""
+        ...
+
+    async def executions(
+        self, states: Collection[ExecutionState] | None = None, limit: int = 50, after: str | None = None
+    ) -> tuple[Execution, ...]:
+        """Executions, newest first."""
+        ...
+
+    async def finished(self, execution_id: str) -> Execution:
+        """Wait until it is finished. Raises NotFound."""
+        ...
+
+    async def timeline(self, execution_id: str, after: int) -> tuple[TimelineEntry, ...]:
+        """What happened after the first `after` timeline entries; waits until something does.
+
+        Empty when nothing more will happen. Raises NotFound.
+        """
+        ...
+
+    async def report(self, execution_id: str) -> Report:
+        """Everything recorded of it. Raises NotFound."""
+        ...
+
+    async def stop(self, execution_id: str, reason: str) -> Execution:
+        """Ask it to stop and undo; returns at once. Raises NotFound, Conflict when it is finished."""
+        ...
+
+    async def faults(self) -> tuple[Fault, ...]:
+        """The outstanding faults."""
+        ...
+
+    async def undo(self, fault_id: str) -> UndoneFaults:
+        """Undo one outstanding fault now. Raises NotFound."""
+        ...
+
+    async def undo_all(self, reason: str) -> UndoneFaults:
+        """The red button: stop all executions, undo all that is outstanding, wait for it."""
+        ...
+
+    async def forget(self, fault_id: str) -> None:
+        """Give an outstanding fault up: what it changed stays. Raises NotFound."""
+        ...
+
+    async def candidates(self) -> tuple[Candidate, ...]:
+        """The engine's containers, and why each may not be a target. Raises EngineUnreachable."""
+        ...
+
+    def tree(self) -> Snapshot:
+        """The actors, as last published; never waits."""
+        ...
+
+    async def restart_actor(self, actor_id: str) -> None:
+        """Stop and start one actor. Raises NotFound, Conflict."""
+        ...
+
+    async def reset_actor(self, actor_id: str) -> None:
+        """Bring a quarantined actor back. Raises NotFound, Conflict when it is not quarantined."""
+        ...
+
+    def readiness(self) -> Readiness:
+        """A fold of the tree and the actors' published states; never waits."""
+        ...

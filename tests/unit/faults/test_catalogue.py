@@ -1,0 +1,81 @@
+from typing import get_args
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from coordinator.errors import NotFound
+from coordinator.faults.catalogue import KINDS, AnyFault, Fault, FaultDoc, describe, describe_all
+from coordinator.record import FaultClass
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "reference" / "faults.md").read_text()
+FAULT: TypeAdapter[object] = TypeAdapter(AnyFault)
+
+
+def test_the_table_is_what_scenarios_may_write() -> None:
+    """Every fault of the scenario model is in the table under every name it takes, and nothing else is."""
+    written = {name: kind for kind in get_args(Fault) for name in get_args(kind.model_fields["type"].annotation)}
+
+    assert dict(KINDS) == written
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_alias_is_described_as_its_fault(name: str) -> None:
+    """By any of its names a fault has one description, which lists the others."""
+    doc = describe(name)
+
+    assert name in {doc.name, *doc.aliases}
+    assert describe(doc.name) == doc
+
+
+def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
+    """A misspelt name is answered with all names and the likely one."""
+    with pytest.raises(NotFound, match=r"container_pause, exec; did you mean 'container_pause'\?"):
+        describe("container_pose")
+    with pytest.raises(NotFound, match=r"exec$"):
+        describe("zzz")
+
+
+def test_parameters_have_units_and_defaults() -> None:
+    """Parameters read as a file writes them: own ones first, durations with their unit, no default where required."""
+    stop = [(each.name, each.unit, each.default) for each in describe("container_stop").parameters]
+    kill = {each.name: (each.unit, each.default) for each in describe("container_kill").parameters}
+    execute = {each.name: (each.unit, each.default) for each in describe("exec").parameters}
+
+    assert stop == [
+        ("grace", "duration", "10s"),
+        ("target", "text", None),
+        ("at", "duration", "0s"),
+        ("for", "duration", "none"),
+    ]
+    assert kill["signal"] == ("text", "SIGKILL")
+    assert kill["restore"] == ("true or false", "true")
+    assert execute["command"] == ("list of text", None)
+    assert execute["undo_command"] == ("list of text", "none")
+
+
+@pytest.mark.parametrize("doc", describe_all(), ids=lambda doc: doc.name)
+def test_an_example_is_a_valid_fault(doc: FaultDoc) -> None:
+    """The example of each fault loads as that fault."""
+    example = yaml.load(doc.example, Loader=yaml.BaseLoader)  # noqa: S506  # builds only text, lists and mappings
+
+    assert isinstance(FAULT.validate_python(example), KINDS[doc.name])
+
+
+@pytest.mark.parametrize("doc", describe_all(), ids=lambda doc: doc.name)
+def test_the_reference_page_tells_all(doc: FaultDoc) -> None:
+    """The page has each fault's section with summary, class, undo, mechanism, needs, example and own parameters."""
+    _, _, after = PAGE.partition(f"\n## {doc.name}\n")
+    section, _, _ = after.partition("\n## ")
+
+    for text in (doc.summary, doc.undo, doc.mechanism, doc.needs, doc.example, doc.fault_class.value, *doc.aliases):
+        assert text in section
+    for parameter in doc.parameters:
+        row = f"| `{parameter.name}` | {parameter.unit} | {parameter.default or 'required'} | {parameter.meaning} |"
+        assert row in PAGE
+
+
+def test_every_fault_here_is_undone_by_its_journal() -> None:
+    """None of these faults ends by itself, so each depends on its recorded undo."""
+    assert {doc.fault_class for doc in describe_all()} == {FaultClass.JOURNAL}
