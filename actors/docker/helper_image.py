@@ -1,0 +1,209 @@
+"""The image that helpers run: which one it is, whether it is on the engine, and its building where it is not.
+
+It holds a Python and the programs of `actors.docker.programs`. Nothing is ever pulled. Knows no fault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from coordinator.errors import AbilityMissing
+from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand
+from coordinator.ports import CommandRunner
+
+PROGRAMS: Final = Path(__file__).parent / "programs"
+LABEL_PROGRAMS: Final = "test-coordinator.programs"
+"""On an image: which programs are inside, as a hash. An image of another version may have others."""
+
+# Not a role: the role is put on the container, and one made by hand from this image is nobody's helper.
+LABEL_IMAGE: Final = "test-coordinator.image=helper"
+BUILD_DEADLINE_S: Final = 120.0
+LOOK_DEADLINE_S: Final = 15.0
+# Docker mounts this file into every container, from a folder named after the container.
+OWN_CONTAINER: Final = re.compile(r"/containers/([0-9a-f]{64})/hostname /etc/hostname ")
+ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+EXECUTABLE: Final = Path(os.path.realpath(sys.executable))
+STDLIB: Final = Path(sysconfig.get_path("stdlib"))
+LEFT_OUT: Final = frozenset({
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
+    "pydoc_data", "distutils", "venv", "sqlite3", "curses", "dbm", "asyncio", "multiprocessing", "unittest", "email",
+    "xml", "xmlrpc", "wsgiref", "http", "html", "concurrent",
+})  # fmt: skip
+LEFT_OUT_PREFIXES: Final = (
+    "config-", "_tkinter", "_ssl", "_hashlib", "_sqlite3", "_curses", "_dbm", "_gdbm", "_test", "_codecs_", "readline",
+)  # fmt: skip
+
+
+def fingerprint() -> str:
+    """A hash of the programs, the same however often it is asked for."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(PROGRAMS.glob("*.py")))).hexdigest()[:12]
+
+
+class HelperImage:
+    """HELPER_IMAGE as one engine has it. `wanted` empty: the image of the container this process runs in, else
+    `test-coordinator:<version>`, else one built here.
+    """
+
+    def __init__(self, wanted: str, version: str, mounts: Path = Path("/proc/self/mountinfo")) -> None:
+        """Look at nothing yet."""
+        self._wanted = wanted
+        self._full = f"test-coordinator:{version}"
+        self._mounts = mounts
+        self._lock = anyio.Lock()
+        self._id = ""
+
+    async def known(self, runner: CommandRunner) -> str:
+        """The image's id, found or built at the first call. Raises AbilityMissing, EngineUnreachable."""
+        return self._id or await self.ready(runner)
+
+    async def ready(self, runner: CommandRunner) -> str:
+        """The image's id, looked for anew: somebody may have removed it. Raises as `known`."""
+        async with self._lock:
+            self._id = await self._find(runner) or await self._build(runner)
+            return self._id
+
+    async def trouble(self, runner: CommandRunner) -> str:
+        """Why there is no helper image and none can be built; empty when there is or can. Builds nothing."""
+        return "" if await self._find(runner) else await self._unbuildable(runner)
+
+    @property
+    def _name(self) -> str:
+        """What an image that is built here is called. Never the name of the coordinator's own image: it serves
+        helpers alone.
+        """
+        return self._wanted or f"{self._full}-helper"
+
+    async def _find(self, runner: CommandRunner) -> str:
+        if self._wanted:
+            return await _look(runner, "image", self._wanted, "{{.Id}}")
+        own = OWN_CONTAINER.search(await anyio.to_thread.run_sync(_read, self._mounts))
+        if own and (image := await _look(runner, "container", own[1], "{{.Image}}")):
+            return image
+        programs = fingerprint()
+        for name in (self._full, self._name):
+            template = f'{{{{.Id}}}} {{{{index .Config.Labels "{LABEL_PROGRAMS}"}}}}'
+            identity, _, label = (await _look(runner, "image", name, template)).partition(" ")
+            if label == programs:
+                return identity
+        return ""
+
+    async def _unbuildable(self, runner: CommandRunner) -> str:
+        here = f"{sys.platform}/{ARCHITECTURES.get(platform.machine(), platform.machine())}"
+        template = "{{.Server.Os}}/{{.Server.Arch}}"
+        version = await runner.run(DockerCommand(argv=("version", "--format", template), deadline_s=LOOK_DEADLINE_S))
+        there = version.stdout.strip()
+        if not version.ok:
+            why = _last_line(version.stderr) or "the engine does not answer"
+        elif there != here:
+            why = f"the engine is {there}, this is {here}"
+        elif shutil.which("ldd") is None:
+            why = "`ldd` is missing"
+        else:
+            return ""
+        return (
+            f"no helper image {self._name} on the engine, and it cannot be built here: {why}; "
+            f"build the coordinator's own image there, or name one with HELPER_IMAGE"
+        )
+
+    async def _build(self, runner: CommandRunner) -> str:
+        why_not = await self._unbuildable(runner)
+        if why_not:
+            raise AbilityMissing(why_not)
+        with tempfile.NamedTemporaryFile(prefix="test-coordinator-helper-", suffix=".tar") as file:
+            await anyio.to_thread.run_sync(_write_root, file.name)
+            changes = (
+                f"LABEL {LABEL_IMAGE} {LABEL_PROGRAMS}={fingerprint()}",
+                "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                'CMD ["python3", "-c", "print(\'test-coordinator: this image is for helpers alone\')"]',
+            )
+            options = [part for change in changes for part in ("--change", change)]
+            command = DockerCommand(argv=("import", *options, file.name, self._name), deadline_s=BUILD_DEADLINE_S)
+            built = await runner.run(command)
+        if not built.ok:
+            raise AbilityMissing(f"helper image {self._name}: `docker import` failed: {_last_line(built.stderr)}")
+        return built.stdout.strip()
+
+
+async def _look(runner: CommandRunner, kind: str, name: str, template: str) -> str:
+    """One line of an inspect; empty where there is no such thing."""
+    argv = (kind, "inspect", "--format", template, name)
+    outcome = await runner.run(DockerCommand(argv=argv, deadline_s=LOOK_DEADLINE_S))
+    return outcome.stdout.strip() if outcome.ok else ""
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _read(path: Path) -> str:
+    """A file's text; nothing on a system that has no such file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+# ---------------------------------------------------------------- the root file system
+
+
+def _write_root(target: str) -> None:
+    """A tar of this interpreter, its libraries, what it imports, and the programs."""
+    with tarfile.open(target, mode="w") as tar:
+        for folder, mode in (("tmp", 0o1777), ("proc", 0o555), ("root", 0o700)):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, mode
+            tar.addfile(entry)
+        _add_python(tar)
+        for program in sorted(PROGRAMS.glob("*.py")):
+            content = program.read_bytes()
+            entry = tarfile.TarInfo(f"{HELPER_PROGRAMS}/{program.name}".lstrip("/"))
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+
+
+def _add_python(tar: tarfile.TarFile) -> None:
+    """The interpreter at the paths it has here, so that it finds its library without being told."""
+    tar.add(EXECUTABLE, _inside(EXECUTABLE))
+    if _inside(EXECUTABLE) != "usr/bin/python3":
+        link = tarfile.TarInfo("usr/bin/python3")
+        link.type, link.linkname = tarfile.SYMTYPE, str(EXECUTABLE)
+        tar.addfile(link)
+    tar.add(STDLIB, _inside(STDLIB), filter=_wanted)
+    modules = [str(path) for path in (STDLIB / "lib-dynload").glob("*.so") if not _left_out(path.name)]
+    listed = subprocess.run(["ldd", str(EXECUTABLE), *modules], check=True, capture_output=True, text=True).stdout
+    # Two forms: `libz.so.1 => /lib/libz.so.1 (0x…)` and, for the loader, `/lib64/ld-linux-x86-64.so.2 (0x…)`.
+    for library in sorted(set(re.findall(r"(?:=>\s+|^\s+)(/\S+) \(0x", listed, flags=re.MULTILINE))):
+        tar.add(os.path.realpath(library), _inside(Path(library)))
+
+
+def _wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Nothing large that no helper imports, and no link that leads out."""
+    name = Path(entry.name).name
+    optimised = name.endswith((".opt-1.pyc", ".opt-2.pyc"))
+    return None if _left_out(name) or optimised or entry.issym() else entry
+
+
+def _left_out(name: str) -> bool:
+    return name in LEFT_OUT or name.startswith(LEFT_OUT_PREFIXES)
+
+
+def _inside(path: Path) -> str:
+    """A path as it is named inside a tar."""
+    return str(path).lstrip("/")

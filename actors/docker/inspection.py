@@ -1,0 +1,111 @@
+"""What the engine's JSON says, as facts: pure translation of inspect, info and event objects. Asks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from coordinator.faults.facts import (
+    ContainerFacts,
+    ContainerState,
+    EngineEvent,
+    EngineInfo,
+    NetworkAttachment,
+    PublishedPort,
+)
+
+Json = Mapping[str, Any]
+"""An object of the engine's API. It never leaves this package."""
+
+NEVER: Final = "0001-01-01T00:00:00Z"
+SHORT_ID: Final = 12
+
+
+def container_facts(inspected: Json) -> ContainerFacts:
+    """One container from `GET /containers/{id}/json`. Times stay the engine's own text: they are identity."""
+    state, config, host = inspected["State"], inspected["Config"], inspected["HostConfig"]
+    status = ContainerState(state["Status"])
+    down = status in {ContainerState.EXITED, ContainerState.DEAD}
+    networks = inspected["NetworkSettings"]["Networks"] or {}
+    return ContainerFacts(
+        id=inspected["Id"],
+        name=inspected["Name"].lstrip("/"),
+        image=config["Image"],
+        labels=config.get("Labels") or {},
+        state=status,
+        started_at=_time(state["StartedAt"]),
+        finished_at=_time(state["FinishedAt"]),
+        exit_code=state["ExitCode"] if down else None,
+        health=(state.get("Health") or {}).get("Status", ""),
+        restart_count=inspected.get("RestartCount", 0),
+        restart_policy=(host.get("RestartPolicy") or {}).get("Name", ""),
+        pid=state["Pid"],
+        hostname=config.get("Hostname", ""),
+        network_mode=host.get("NetworkMode", ""),
+        networks=tuple(_attachment(name, network, inspected["Id"]) for name, network in sorted(networks.items())),
+        ports=_ports(inspected["NetworkSettings"].get("Ports") or {}),
+    )
+
+
+def engine_info(info: Json, endpoint: str, api_version: str) -> EngineInfo:
+    """The engine from `GET /info`."""
+    return EngineInfo(
+        id=info["ID"],
+        endpoint=endpoint,
+        version=info["ServerVersion"],
+        api_version=api_version,
+        operating_system=info.get("OperatingSystem", ""),
+        kernel=info.get("KernelVersion", ""),
+        cgroup_version=info.get("CgroupVersion", ""),
+        cgroup_driver=info.get("CgroupDriver", ""),
+    )
+
+
+def engine_event(event: Json) -> EngineEvent:
+    """One event; a network's names the container it is about, and the network as `name`."""
+    attributes = event["Actor"].get("Attributes") or {}
+    of_container = event["Type"] == "container"
+    exit_code = attributes.get("exitCode") if of_container else None
+    return EngineEvent(
+        at=event["timeNano"] / 1e9,
+        type=event["Type"],
+        action=event["Action"],
+        container_id=event["Actor"]["ID"] if of_container else attributes.get("container", ""),
+        name=attributes.get("name", ""),
+        signal=attributes.get("signal", "") if of_container else "",
+        exit_code=int(exit_code) if exit_code is not None else None,
+    )
+
+
+def _time(text: str) -> str:
+    return "" if text == NEVER else text
+
+
+def _attachment(name: str, network: Json, container_id: str) -> NetworkAttachment:
+    # The engine adds the container's short id as an alias of its own; giving it back would be refused or doubled.
+    aliases = (alias for alias in network.get("Aliases") or () if alias != container_id[:SHORT_ID])
+    return NetworkAttachment(
+        name=name,
+        ip=network.get("IPAddress", ""),
+        ipv6=network.get("GlobalIPv6Address", ""),
+        mac=network.get("MacAddress", ""),
+        aliases=tuple(aliases),
+    )
+
+
+def _ports(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> tuple[PublishedPort, ...]:
+    found = []
+    for exposed, bindings in sorted(ports.items()):
+        number, _, protocol = exposed.partition("/")
+        if not bindings:
+            found.append(PublishedPort(container_port=int(number), protocol=protocol or "tcp"))
+        found.extend(
+            PublishedPort(
+                container_port=int(number),
+                protocol=protocol or "tcp",
+                host_ip=binding.get("HostIp", ""),
+                host_port=int(binding.get("HostPort") or 0),
+            )
+            for binding in bindings or ()
+        )
+    return tuple(found)

@@ -1,0 +1,273 @@
+"""What a simulated engine knows and how its containers change: states, runs, networks, volumes and the event log.
+
+Each method is one instant, with the rules and the error texts of a real engine. Knows no waiting and no command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, NetworkAttachment, PublishedPort
+from coordinator.faults.lifecycle import SIGNALS
+from coordinator.ports import Clock
+
+UP: Final = (ContainerState.RUNNING, ContainerState.PAUSED)
+KILLED: Final = 137
+LOG_LENGTH: Final = 256
+"""How many events an engine remembers."""
+
+
+class EngineError(Exception):
+    """The engine's refusal, as it stands in the answer's message."""
+
+
+class ConnectionCut(Exception):
+    """The engine went down before it answered."""
+
+
+@dataclass(slots=True)
+class SimulatedContainer:
+    """A container. `ends_on` are the signals its main process ends on, with status 0; it ignores the others."""
+
+    id: str
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    restart_policy: str
+    networks: Mapping[str, str]
+    """Network name to address."""
+    ends_on: frozenset[str]
+    ports: tuple[PublishedPort, ...] = ()
+    checked: bool = False
+    """Whether it has a health check."""
+    state: ContainerState = ContainerState.CREATED
+    started_at: str = ""
+    finished_at: str = ""
+    exit_code: int | None = None
+    health: str = ""
+    restart_count: int = 0
+    runs: int = 0
+    up_since: float = 0.0
+    stopped_by_hand: bool = False
+    """The restart policy is off until the next start: somebody stopped or signalled it through the engine."""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the present run ends."""
+
+    @property
+    def up(self) -> bool:
+        """Whether its main process lives."""
+        return self.state in UP
+
+    def facts(self) -> ContainerFacts:
+        """As inspect shows it: addresses only while it is up."""
+        return ContainerFacts(
+            id=self.id,
+            name=self.name,
+            image=self.image,
+            labels=dict(self.labels),
+            state=self.state,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            exit_code=self.exit_code,
+            health=self.health,
+            restart_count=self.restart_count,
+            restart_policy=self.restart_policy,
+            pid=1000 + self.runs if self.up else 0,
+            hostname=self.id[:12],
+            network_mode=next(iter(self.networks), "none"),
+            networks=tuple(
+                NetworkAttachment(name=name, ip=address if self.up else "", aliases=(self.name,))
+                for name, address in sorted(self.networks.items())
+            ),
+            ports=self.ports if self.up else (),
+        )
+
+    def wants_restart(self, exit_code: int) -> bool:
+        """Whether the restart policy starts it again after this end."""
+        policy, _, most = self.restart_policy.partition(":")
+        if self.stopped_by_hand:
+            return False
+        if policy == "on-failure":
+            return exit_code != 0 and (not most or self.restart_count < int(most))
+        return policy in {"always", "unless-stopped"}
+
+
+class EngineState:
+    """The containers and volumes of one engine, and its log."""
+
+    def __init__(self, clock: Clock, listener: Callable[[EngineEvent], None]) -> None:
+        self._clock = clock
+        self._listener = listener
+        self.containers: dict[str, SimulatedContainer] = {}
+        self.volumes: dict[str, dict[str, str]] = {}
+        self.log: deque[EngineEvent] = deque(maxlen=LOG_LENGTH)
+
+    def create(
+        self,
+        name: str,
+        *,
+        image: str,
+        labels: Mapping[str, str],
+        restart_policy: str,
+        networks: Mapping[str, str] | None,
+        ends_on: frozenset[str],
+        ports: tuple[PublishedPort, ...],
+        checked: bool,
+    ) -> SimulatedContainer:
+        """A new container; its id follows from its name, its address from its place."""
+        if any(container.name == name for container in self.containers.values()):
+            raise EngineError(f'Conflict. The container name "/{name}" is already in use')
+        address = f"172.17.{(len(self.containers) + 2) // 250}.{(len(self.containers) + 2) % 250}"
+        container = SimulatedContainer(
+            id=hashlib.sha256(name.encode()).hexdigest(),
+            name=name,
+            image=image,
+            labels=labels,
+            restart_policy=restart_policy,
+            networks={"bridge": address} if networks is None else networks,
+            ends_on=ends_on,
+            ports=ports,
+            checked=checked,
+        )
+        self.containers[container.id] = container
+        return container
+
+    def find(self, reference: str) -> SimulatedContainer:
+        """The container with this id or name."""
+        for container in self.containers.values():
+            if reference in {container.id, container.name}:
+                return container
+        raise EngineError(f"No such container: {reference}")
+
+    def pause(self, reference: str) -> None:
+        """Freeze a running container."""
+        container = self.find(reference)
+        if container.state is ContainerState.PAUSED:
+            raise EngineError(f"Container {container.id} is already paused")
+        self._require_up(container)
+        container.state = ContainerState.PAUSED
+        self._emit(container, "pause")
+
+    def unpause(self, reference: str) -> None:
+        """Thaw a paused container."""
+        container = self.find(reference)
+        if container.state is not ContainerState.PAUSED:
+            raise EngineError(f"Container {container.id} is not paused")
+        self._thaw(container)
+
+    def signal(self, reference: str, name: str) -> bool:
+        """Deliver a signal by hand and say whether the run ends of it. A paused container thaws."""
+        container = self.find(reference)
+        self._require_up(container)
+        container.stopped_by_hand = True
+        self._emit(container, "kill", signal=str(SIGNALS[name]))
+        if name != "SIGKILL":
+            self._thaw(container)
+        return name == "SIGKILL" or name in container.ends_on
+
+    def end(self, container: SimulatedContainer, exit_code: int) -> None:
+        """The main process is gone."""
+        container.state = ContainerState.EXITED
+        container.exit_code = exit_code
+        container.finished_at = self._timestamp(container)
+        container.health = "unhealthy" if container.checked else ""
+        container.ended.set()
+        self._emit(container, "die", exit_code=exit_code)
+        self._emit_networks(container, "disconnect")
+
+    def start(self, container: SimulatedContainer) -> None:
+        """A new run of a container that is down; nothing happens to one that is up."""
+        if container.state is ContainerState.PAUSED:
+            raise EngineError("cannot start a paused container, try unpause instead")
+        if container.up:
+            return
+        container.state = ContainerState.RUNNING
+        container.runs += 1
+        container.started_at = self._timestamp(container)
+        container.up_since = self._clock.monotonic()
+        container.exit_code = None
+        container.health = "starting" if container.checked else ""
+        container.stopped_by_hand = False
+        container.ended = anyio.Event()
+        self._emit_networks(container, "connect")
+        self._emit(container, "start")
+
+    def runnable(self, reference: str) -> SimulatedContainer:
+        """The container, when a command can be run in it."""
+        container = self.find(reference)
+        if container.state is ContainerState.PAUSED:
+            raise EngineError(f"Container {reference} is paused, unpause the container before exec")
+        self._require_up(container)
+        return container
+
+    def tell(self, container: SimulatedContainer, action: str) -> None:
+        """Log what happened to the container as a whole (stop, restart)."""
+        self._emit(container, action)
+
+    def judge_health(self, container: SimulatedContainer, status: str) -> None:
+        """The outcome of a health check; a paused container's shows without an event."""
+        if container.health == status:
+            return
+        container.health = status
+        if container.state is ContainerState.RUNNING:
+            self._emit(container, f"health_status: {status}")
+
+    def remove(self, reference: str) -> None:
+        """`rm -f`."""
+        container = self.find(reference)
+        if container.up:
+            container.stopped_by_hand = True
+            self._emit(container, "kill", signal="9")
+            self.end(container, KILLED)
+        del self.containers[container.id]
+        self._emit(container, "destroy")
+
+    def _require_up(self, container: SimulatedContainer) -> None:
+        if not container.up:
+            raise EngineError(f"Container {container.id} is not running")
+
+    def _thaw(self, container: SimulatedContainer) -> None:
+        if container.state is ContainerState.PAUSED:
+            container.state = ContainerState.RUNNING
+            self._emit(container, "unpause")
+
+    def _timestamp(self, container: SimulatedContainer) -> str:
+        """RFC 3339 with nanoseconds; the last three digits count runs, so that no two runs begin at the same time."""
+        return f"{self._clock.now().strftime('%Y-%m-%dT%H:%M:%S.%f')}{container.runs % 1000:03d}Z"
+
+    def _emit(
+        self, container: SimulatedContainer, action: str, *, signal: str = "", exit_code: int | None = None
+    ) -> None:
+        self._publish(
+            EngineEvent(
+                at=self._clock.now().timestamp(),
+                type="container",
+                action=action,
+                container_id=container.id,
+                name=container.name,
+                signal=signal,
+                exit_code=exit_code,
+            )
+        )
+
+    def _emit_networks(self, container: SimulatedContainer, action: str) -> None:
+        for network in sorted(container.networks):
+            self._publish(
+                EngineEvent(
+                    at=self._clock.now().timestamp(),
+                    type="network",
+                    action=action,
+                    container_id=container.id,
+                    name=network,
+                )
+            )
+
+    def _publish(self, event: EngineEvent) -> None:
+        self.log.append(event)
+        self._listener(event)
