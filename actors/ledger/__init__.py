@@ -1,0 +1,7 @@
+"""The durable record of executions and faults, in SQLite."""
+
+from actors.ledger.actor import LedgerActor
+from actors.ledger.lock import DataDirLock
+from actors.ledger.memory import MemoryLedger
+
+__all__ = ["DataDirLock", "LedgerActor", "MemoryLedger"]

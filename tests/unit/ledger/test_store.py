@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from actors.ledger import writes
+from actors.ledger.schema import VERSION
+from actors.ledger.store import NewerLedger, Store, open_or_renew
+from coordinator.errors import LedgerUnavailable
+from tests.unit.ledger.living import BEGAN, entry, execution, fault_row
+
+
+def opened(path: Path) -> Store:
+    """A ledger file, fresh or as it was."""
+    store, aside = open_or_renew(path, BEGAN, durable=True)
+    assert aside is None
+    return store
+
+
+def column(path: Path, query: str) -> list[tuple[object, ...]]:
+    """What a person would see with the sqlite3 command."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_file_is_durable_and_private(tmp_path: Path) -> None:
+    """Commits are flushed to disk, the journal is write-ahead, and no other user can read file or journal."""
+    path = tmp_path / "ledger.db"
+    with closing(opened(path)) as store:
+        store.apply([writes.save_execution(execution())])
+        assert store.ask(lambda connection: connection.execute("PRAGMA synchronous").fetchone()) == (2,)
+        assert store.ask(lambda connection: connection.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+        modes = {part.name: part.stat().st_mode & 0o777 for part in tmp_path.iterdir()}
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
+
+
+def test_columns_tell_a_person_how_to_undo(tmp_path: Path) -> None:
+    """Without this program, the tables show state, engine, task, and per container its run, former state and undo."""
+    path = tmp_path / "ledger.db"
+    with closing(opened(path)) as store:
+        store.apply([writes.save_fault(fault_row())])
+    assert column(path, "SELECT state, class, engine_id, task FROM faults") == [
+        ("armed", "journal", "ENGINE", "uuid@/2/3")
+    ]
+    assert column(path, "SELECT name, started_at, pre_state, undo_command FROM fault_targets") == [
+        ("web-1", "2026-01-02T03:00:00.123456789Z", "running", f"docker unpause {'c' * 64}")
+    ]
+
+
+def test_playing_writes_again_changes_nothing(tmp_path: Path) -> None:
+    """Every write may be played twice: the tables are the same after, but for the numbers of the changes."""
+    path = tmp_path / "ledger.db"
+    group: list[writes.Write] = [
+        writes.save_execution(execution(), task="task", idempotency_key="key"),
+        writes.save_fault(fault_row()),
+        writes.append_timeline("uid-1", "execution-1", entry(1)),
+        writes.append_timeline("uid-2", "execution-1", entry(2)),
+    ]
+    queries = [
+        "SELECT * FROM executions",
+        "SELECT * FROM faults",
+        "SELECT *, 'no change' FROM fault_targets",
+        "SELECT * FROM timeline",
+    ]
+    with closing(opened(path)) as store:
+        store.apply(group)
+        once = [[row[:-1] for row in column(path, query)] for query in queries]
+        store.apply(group)
+    assert [[row[:-1] for row in column(path, query)] for query in queries] == once
+    assert [len(rows) for rows in once] == [1, 1, 1, 2]
+
+
+def test_unstorable_write_fails_alone(tmp_path: Path) -> None:
+    """A write that can never be stored is refused for itself; its neighbours are on disk."""
+    path = tmp_path / "ledger.db"
+    bad = writes.AppendTimeline(uid="\udc80", execution_id="execution-1", document="{}")
+    good = writes.append_timeline("uid", "execution-1", entry(1))
+    with closing(opened(path)) as store:
+        results = store.apply([bad, good])
+    assert [type(result) for result in results] == [LedgerUnavailable, int]
+    assert column(path, "SELECT uid FROM timeline") == [("uid",)]
+
+
+def test_present_version_is_recorded_and_kept(tmp_path: Path) -> None:
+    """Opening again migrates nothing and loses nothing."""
+    path = tmp_path / "ledger.db"
+    with closing(opened(path)) as store:
+        store.apply([writes.save_execution(execution())])
+    opened(path).close()
+    assert column(path, "PRAGMA user_version") == [(VERSION,)]
+    assert column(path, "SELECT id FROM executions") == [("execution-1",)]
+
+
+def test_newer_file_is_left_alone(tmp_path: Path) -> None:
+    """A file of a later version is refused with the advice to use that, and is not set aside."""
+    path = tmp_path / "ledger.db"
+    opened(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(NewerLedger, match="use a later test-coordinator"):
+        open_or_renew(path, BEGAN, durable=True)
+    assert [part.name for part in tmp_path.iterdir() if part.name.startswith("ledger.corrupt")] == []
+
+
+@pytest.mark.parametrize("damage", ["not a database", "torn page"])
+def test_damaged_file_is_kept_aside(tmp_path: Path, damage: str) -> None:
+    """A damaged file keeps its bytes under another name, and a fresh ledger takes its place."""
+    path = tmp_path / "ledger.db"
+    with closing(opened(path)) as store:
+        store.apply([writes.append_timeline(str(number), "execution-1", entry(number)) for number in range(500)])
+    content = bytearray(path.read_bytes())
+    if damage == "torn page":
+        content[len(content) // 3 : len(content) // 2] = b"\xff" * (len(content) // 2 - len(content) // 3)
+    else:
+        content[:] = b"no database at all " * 1000
+    path.write_bytes(content)
+    store, aside = open_or_renew(path, BEGAN, durable=True)
+    store.close()
+    assert aside == tmp_path / "ledger.corrupt-20260102T030405678000Z"
+    assert aside.read_bytes() == bytes(content)
+    assert column(path, "SELECT count(*) FROM timeline") == [(0,)]
+
+
+def test_newest_page_needs_no_sorting(tmp_path: Path) -> None:
+    """The queries behind lists and recovery walk an index: they stay quick however much is remembered."""
+    path = tmp_path / "ledger.db"
+    opened(path).close()
+    queries = (
+        "SELECT document FROM executions WHERE 1 ORDER BY seq DESC LIMIT 50",
+        "SELECT document FROM executions WHERE state IN ('running') ORDER BY seq DESC LIMIT 50",
+        "SELECT document FROM faults WHERE state NOT IN ('undone', 'not_injected') ORDER BY seq",
+        "SELECT document FROM timeline WHERE execution_id = 'x' ORDER BY seq",
+        "SELECT samples FROM series WHERE execution_id = 'x' ORDER BY seq",
+    )
+    plans = ["\n".join(str(row[3]) for row in column(path, f"EXPLAIN QUERY PLAN {query}")) for query in queries]
+    assert [plan for plan in plans if "TEMP B-TREE" in plan] == []
+    assert "faults_outstanding" in plans[2]
