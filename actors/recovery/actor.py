@@ -1,0 +1,269 @@
+"""Undoes every outstanding fault of the ledger that no running execution holds: at start before anything is accepted,
+then again whenever the engine comes back, until all is put back. Finishes the executions a dead coordinator left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import anyio
+
+from actors.recovery.orphans import Orphans
+from coordinator.errors import Conflict, EngineUnreachable, LedgerUnavailable, NotFound
+from coordinator.faults.facts import TargetLock
+from coordinator.faults.locks import unlock_command
+from coordinator.logging import continuing, log
+from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
+from coordinator.record import FaultRow, FaultState
+from coordinator.scenarios.undo import Undoer, run_all
+from coordinator.supervision import ChildContext
+
+FIRST_PASS_S: Final = 20.0
+"""How long the start waits for undos; what takes longer goes on beside the work."""
+
+LATER_PASS_S: Final = 15.0
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 60.0
+"""Also how often it looks for locks that a killed command left, when nothing is outstanding."""
+
+PURGE_EVERY_S: Final = 3600.0
+
+
+class RecoveryActor:
+    """Satisfies `actors.contract.Actor`. `playing` says whether an execution is in the hands of its own task."""
+
+    name = "recovery"
+    critical = True
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        facts: EngineFacts,
+        runner: CommandRunner,
+        undoer: Undoer,
+        clock: Clock,
+        *,
+        instance: str,
+        playing: Callable[[str], bool],
+        retention_days: int,
+    ) -> None:
+        """Keep the ports."""
+        self._ledger = ledger
+        self._facts = facts
+        self._runner = runner
+        self._undoer = undoer
+        self._clock = clock
+        self._instance = instance
+        self._playing = playing
+        self._retention = timedelta(days=retention_days)
+        self._told_locks: set[tuple[str, str]] = set()
+        self._orphans = Orphans(ledger, clock, playing)
+        self._wake = anyio.Event()
+        self._passing = anyio.Lock()
+        self._trouble: str | None = None
+        """What kept the last pass from seeing everything through, besides faults that are stuck."""
+
+    def wake(self) -> None:
+        """Look again soon: the engine answers, or an execution ended with something left."""
+        self._wake.set()
+
+    # ------------------------------------------------------------ the actor
+
+    async def run(self, life: ChildContext) -> None:
+        """Recover, say ready, then look again when woken and while anything is outstanding."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, life)
+            group.start_soon(self._ready_at_the_latest, life)
+            group.start_soon(self._purge)
+            await life.stopping.wait()
+            group.cancel_scope.cancel(reason="asked to stop")
+
+    async def _watch(self, life: ChildContext) -> None:
+        deadline, pause = FIRST_PASS_S, FIRST_RETRY_S
+        while True:
+            self._wake = anyio.Event()
+            left = await self.recover(deadline)
+            trouble = _left_text(left) if left else self._trouble
+            life.degraded(trouble)
+            life.ready()
+            deadline = LATER_PASS_S
+            pause = min(pause * 2, LONGEST_RETRY_S) if trouble else FIRST_RETRY_S
+            with anyio.move_on_after(pause if trouble else LONGEST_RETRY_S):
+                await self._wake.wait()
+                pause = FIRST_RETRY_S
+
+    async def _ready_at_the_latest(self, life: ChildContext) -> None:
+        """A pass may take longer than its undos: a hung engine is waited for at every look."""
+        await anyio.sleep(FIRST_PASS_S)
+        life.ready()
+
+    async def _purge(self) -> None:
+        while True:
+            try:
+                purged = await self._ledger.purge(self._clock.now() - self._retention)
+                if purged:
+                    log("recovery:purged", executions=purged)
+            except LedgerUnavailable as error:
+                log("recovery:no_ledger", "ERROR", reason=str(error))
+            await anyio.sleep(PURGE_EVERY_S)
+
+    # ------------------------------------------------------------ a pass
+
+    async def recover(self, deadline_s: float) -> tuple[FaultRow, ...]:
+        """One pass over everything outstanding that no running execution holds; returns what is left.
+
+        `deadline_s` is for all of it together. Never raises for what it finds.
+        """
+        async with self._passing:
+            self._trouble = None
+            try:
+                await self._undo_all(await self._orphans.rows(), deadline_s)
+                await self._orphans.settle()
+                await self._release_locks()
+                return await self._orphans.rows()
+            except LedgerUnavailable as error:
+                self._trouble = f"the ledger: {error}"
+                log("recovery:no_ledger", "ERROR", reason=str(error))
+                return ()
+
+    async def _undo_all(self, rows: tuple[FaultRow, ...], deadline_s: float) -> None:
+        """Executions side by side, for none shares a container with another; the faults of one in order."""
+        fired = [row for row in rows if row.fault.fired_at is not None]
+        if fired and not await self._engine_answers():
+            # Their rows stay as they are: there is nothing to learn before the engine is back.
+            rows = tuple(row for row in rows if row.fault.fired_at is None)
+        groups: dict[str, list[FaultRow]] = {}
+        for row in rows:
+            groups.setdefault(row.fault.execution_id, []).append(row)
+        until = self._clock.monotonic() + deadline_s
+        async with anyio.create_task_group() as group:
+            for own in groups.values():
+                group.start_soon(self._undo_in_order, own, until)
+
+    async def _engine_answers(self) -> bool:
+        try:
+            await self._facts.engine()
+        except EngineUnreachable as error:
+            self._trouble = str(error)
+            log("recovery:engine_away", "WARNING", reason=str(error))
+            return False
+        return True
+
+    async def _undo_in_order(self, rows: list[FaultRow], until: float) -> None:
+        """Last fired first. One that is stuck leaves its share of the time to the others."""
+        waiting = sorted(rows, key=_fired_or_armed, reverse=True)
+        while waiting:
+            share = max(0.0, until - self._clock.monotonic()) / len(waiting)
+            await self._undo_row(waiting.pop(0), max(1.0, share))
+
+    async def _undo_row(self, row: FaultRow, deadline_s: float) -> FaultRow:
+        """Continue the Eliot task of its own execution."""
+        with continuing(row.task, "recovery", fault=row.fault.id, state=row.fault.state) as telling:
+            done = await self._undoer.undo(row, deadline_s)
+            telling.add_success_fields(outcome=done.fault.state, error=done.last_error)
+        self._orphans.note(done)
+        return done
+
+    # ------------------------------------------------------------ one fault
+
+    async def undo(self, fault_id: str, deadline_s: float) -> FaultRow:
+        """Undo one outstanding fault now. Raises NotFound, Conflict when a running execution holds it."""
+        async with self._passing:
+            row = await self._orphan(fault_id)
+            if row.outstanding:
+                row = await self._undo_row(row, deadline_s)
+                await self._orphans.settle()
+                await self._release_locks()
+        return row
+
+    async def forget(self, fault_id: str) -> FaultRow:
+        """Give a fault up: what it changed stays as it is. Raises NotFound when it is not outstanding, Conflict."""
+        async with self._passing:
+            row = await self._orphan(fault_id)
+            if not row.outstanding:
+                message = f"fault {fault_id} is not outstanding: there is nothing to forget"
+                raise NotFound(message)
+            row = _given_up(row)
+            with continuing(row.task, "recovery:forget", fault=fault_id):
+                await self._ledger.save_fault(row)
+                log("recovery:forgotten", "WARNING", fault=fault_id, commands=list(row.fault.undo_commands))
+            await self._release_locks()
+        return row
+
+    async def _orphan(self, fault_id: str) -> FaultRow:
+        """A row that no running execution can change any more."""
+        row = await self._ledger.fault(fault_id)
+        if row is None:
+            message = f"there is no fault {fault_id}"
+            raise NotFound(message)
+        if self._playing(row.fault.execution_id):
+            message = f"fault {fault_id} belongs to execution {row.fault.execution_id}, which is running: stop that"
+            raise Conflict(message)
+        # Once more: it may have ended between the read and the question.
+        return await self._ledger.fault(fault_id) or row
+
+    # ------------------------------------------------------------ locks
+
+    async def _release_locks(self) -> None:
+        """Remove this instance's locks that nothing outstanding needs. One that the ledger knows nothing of stays."""
+        needed = {u.container_id for row in await self._ledger.faults(outstanding=True) for u in row.undos}
+        try:
+            stale = {
+                (lock.container_id, lock.execution)
+                for lock in await self._facts.locks()
+                if lock.instance == self._instance and not self._playing(lock.execution)
+            }
+            if not stale:
+                return
+            # Read anew: one that was just released may by now be the lock of the next execution.
+            for lock in await self._facts.locks():
+                if (lock.container_id, lock.execution) not in stale or lock.container_id in needed:
+                    continue
+                if await self._ledger.execution(lock.execution) is None:
+                    self._tell_unknown(lock)
+                    continue
+                outcomes = await run_all(self._runner, [unlock_command(lock.container_id)])
+                if not outcomes[0].ok:
+                    self._trouble = f"the lock on {lock.container_id[:12]} could not be removed"
+        except EngineUnreachable as error:
+            self._trouble = str(error)
+            log("recovery:locks_not_seen", "WARNING", reason=str(error))
+
+    def _tell_unknown(self, lock: TargetLock) -> None:
+        """Once, and not again at every look: nothing here will ever release it."""
+        if (lock.container_id, lock.execution) in self._told_locks:
+            return
+        self._told_locks.add((lock.container_id, lock.execution))
+        log(
+            "recovery:unknown_lock",
+            "WARNING",
+            container_id=lock.container_id,
+            execution=lock.execution,
+            undo=list(lock.undo),
+            reason=f"not in this DATA_DIR's ledger; once all is well: {unlock_command(lock.container_id).shown()}",
+        )
+
+
+def _given_up(row: FaultRow) -> FaultRow:
+    """The row as one that owes nothing, with the reason why."""
+    targets = tuple(
+        target
+        if target.undone_at is not None
+        else target.model_copy(update={"outcome": f"{target.outcome}; forgotten by a person".removeprefix("; ")})
+        for target in row.fault.targets
+    )
+    fault = row.fault.model_copy(update={"state": FaultState.UNDONE, "targets": targets})
+    return row.model_copy(update={"fault": fault, "last_error": "forgotten by a person"})
+
+
+def _fired_or_armed(row: FaultRow) -> float:
+    at = row.fault.fired_at or row.fault.armed_at
+    return at.timestamp() if at is not None else 0.0
+
+
+def _left_text(rows: tuple[FaultRow, ...]) -> str:
+    first = rows[0]
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return f"outstanding: {first.fault.type} on {first.fault.target} ({first.last_error or 'not undone yet'}){more}"

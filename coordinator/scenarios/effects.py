@@ -1,0 +1,133 @@
+"""Watches for the effect of what was just fired: when each target was first seen to be hit, and which run it was."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import anyio
+
+from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.facts import ContainerFacts, EngineEvent
+from coordinator.faults.looks import RunEnded, SignalSeen, StateIs, seen, seen_in_state
+from coordinator.faults.model import TargetPlan
+from coordinator.ports import Clock, EngineFacts
+
+SEEN_WITHIN_S: Final = 5.0
+"""How long after its command ended an effect may take to be seen."""
+
+SEEN_AFTER_FAILURE_S: Final = 1.0
+"""The same after a command that failed: some do their work all the same."""
+
+FIRST_LOOK_S: Final = 0.005
+LONGEST_LOOK_S: Final = 0.25
+EVENT_MARGIN: Final = timedelta(seconds=1)
+"""The engine's clock and ours may differ by this much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """When a target was first seen to be hit, on both clocks, and how it looked then (None: gone, or not asked)."""
+
+    at: datetime
+    monotonic: float
+    container: ContainerFacts | None = None
+
+
+Effects = dict[str, Effect]
+"""By container id."""
+
+
+def outcome_of(target: TargetPlan, ran: Mapping[DockerCommand, Outcome]) -> Outcome:
+    """How the command that was for this target ended, alone or together with others."""
+    if target.inject in ran:
+        return ran[target.inject]
+    verb = target.inject.argv[0]
+    return next(
+        (end for command, end in ran.items() if command.argv[0] == verb and target.container_id in command.argv),
+        Outcome(exit_code=None),
+    )
+
+
+class Watch:
+    """One look after another at the targets of one fault."""
+
+    def __init__(
+        self,
+        facts: EngineFacts,
+        clock: Clock,
+        targets: Sequence[TargetPlan],
+        ran: Mapping[DockerCommand, Outcome],
+        fired_at: datetime,
+    ) -> None:
+        """`ran` is what was run and how it ended."""
+        self._facts = facts
+        self._clock = clock
+        self._targets = targets
+        self._outcomes = {target.container_id: outcome_of(target, ran) for target in targets}
+        self._fired_at = fired_at
+        self._hit: Effects = {}
+
+    async def effects(self) -> Effects:
+        """Look until all targets are hit or the time is up. Raises EngineUnreachable."""
+        pause = FIRST_LOOK_S
+        ok = all(outcome.ok for outcome in self._outcomes.values())
+        with anyio.move_on_after(SEEN_WITHIN_S if ok else SEEN_AFTER_FAILURE_S):
+            while True:
+                await self._look()
+                if not self._waiting():
+                    break
+                await anyio.sleep(pause)
+                pause = min(pause * 2, LONGEST_LOOK_S)
+        return dict(self._hit)
+
+    def _waiting(self) -> list[TargetPlan]:
+        return [target for target in self._targets if target.container_id not in self._hit]
+
+    async def _look(self) -> None:
+        """The cheap look first: it is what the measured time from due to effect ends with."""
+        by_state = [target for target in self._waiting() if isinstance(target.effect, StateIs | RunEnded)]
+        if by_state:
+            states = await self._facts.states({target.container_id for target in by_state})
+            for target in by_state:
+                if seen_in_state(target.effect, states.get(target.container_id)):
+                    self._note(target, None)
+        waiting = self._waiting()
+        if waiting:
+            containers = {c.id: c for c in await self._facts.containers({each.container_id for each in waiting})}
+            events = await self._events(waiting)
+            for target in waiting:
+                own = [event for event in events if event.container_id == target.container_id]
+                container = containers.get(target.container_id)
+                if seen(target.effect, container, own, self._outcomes[target.container_id]):
+                    self._note(target, container)
+
+    def _note(self, target: TargetPlan, container: ContainerFacts | None) -> None:
+        self._hit[target.container_id] = Effect(self._clock.now(), self._clock.monotonic(), container)
+
+    async def _events(self, targets: Collection[TargetPlan]) -> tuple[EngineEvent, ...]:
+        ids = {target.container_id for target in targets if isinstance(target.effect, SignalSeen)}
+        return await self._facts.events_since(self._fired_at - EVENT_MARGIN, ids) if ids else ()
+
+
+async def of_the_runs_hit(targets: Sequence[TargetPlan], effects: Effects, facts: EngineFacts) -> dict[str, str]:
+    """By container id, when the run that was really hit began: it may be a later one than was planned for.
+
+    Raises EngineUnreachable.
+    """
+    unknown = {container_id for container_id, effect in effects.items() if effect.container is None}
+    looked = {c.id: c for c in await facts.containers(unknown)} if unknown else {}
+    runs = {}
+    for target in targets:
+        if target.container_id not in effects:
+            continue
+        container = effects[target.container_id].container or looked.get(target.container_id)
+        # In the state the undo is for, it shows the run that was hit. A signal leaves its run up for a while.
+        shows = isinstance(target.effect, SignalSeen) or (
+            container is not None and target.undo is not None and container.state in target.undo.needed_in
+        )
+        if container is not None and shows:
+            runs[target.container_id] = container.started_at
+    return runs

@@ -1,0 +1,348 @@
+"""The life of one fault: arm, fire, see, hold, undo. One task, one Eliot action, one ledger row.
+
+The row is durable before anything is done to the engine, and whatever ends the task, the undo runs shielded.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Protocol
+
+import anyio
+
+from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavailable
+from coordinator.faults.commands import Outcome, batch
+from coordinator.faults.facts import ContainerState
+from coordinator.faults.model import FaultPlan, FaultSpec
+from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
+from coordinator.logging import action, log, serialized_task
+from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
+from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
+from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit
+from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
+
+LEAD_S: Final = 2.0
+"""How long before its time a later fault of a phase is armed."""
+
+FIRE_LEAD_S: Final = 0.1
+"""How long before its time a fault is written down as fired, so that nothing slow stands between time and command."""
+
+
+class Tell(Protocol):
+    """Puts something that happened on the execution's timeline."""
+
+    def __call__(self, event: str, text: str = "", *, fault: str | None = None, target: str | None = None) -> None:
+        """Record it now, without waiting."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts and times; never waits and never fails. All times are seconds."""
+
+    def fault_injected(self, fault_type: str, outcome: str, inject_s: float | None = None) -> None:
+        """Count a fault by the state its injection ended in; `inject_s` is from its due time to its first effect."""
+        ...
+
+    def fault_undone(self, fault_type: str, undo_s: float) -> None:
+        """Time an undo."""
+        ...
+
+    def probe_sample(self, probe_type: str, result: str) -> None:
+        """Count a sample; `result` is good, bad or late."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What an injection works with."""
+
+    runner: CommandRunner
+    facts: EngineFacts
+    ledger: Ledger
+    clock: Clock
+    undoer: Undoer
+    undo_deadline_s: float
+    metrics: Meter | None = None
+    prepare_helper: Callable[[], Awaitable[None]] | None = None
+    """Has the image of helpers ready before any fault is armed. Raises AbilityMissing."""
+
+
+@dataclass(eq=False, slots=True)
+class PhaseTime:
+    """When a phase starts, on the monotonic clock, and whether it is over: known to all its faults."""
+
+    start: float = math.nan
+    over: bool = False
+    known: anyio.Event = field(default_factory=anyio.Event)
+
+    def begin(self, start: float) -> None:
+        """Say when it starts."""
+        self.start = start
+        self.known.set()
+
+
+@dataclass(eq=False)
+class Injection:
+    """One fault of one phase. `live` is its whole life; the rest is for the phase that runs it to look at."""
+
+    execution_id: str
+    phase: str
+    key: str
+    spec: FaultSpec
+    container_ids: tuple[str, ...]
+    engine_id: str
+    tools: Tools
+    tell: Tell
+    fail: Callable[[str], None]
+    """Ends the execution with verdict error."""
+    shared: frozenset[str] = frozenset()
+    """Ids of containers that other faults of the phase hit too: what changes there may be our own doing."""
+
+    armed: anyio.Event = field(default_factory=anyio.Event)
+    end: anyio.Event = field(default_factory=anyio.Event)
+    done: anyio.Event = field(default_factory=anyio.Event)
+    row: FaultRow | None = None
+    first_effect_at: float | None = None
+    """On the monotonic clock; None while no effect was seen."""
+    not_injected: list[str] = field(default_factory=list)
+    _plan: FaultPlan = field(default_factory=lambda: FaultPlan(targets=()))
+    _began: bool = False
+    _ended_alone: bool = False
+
+    @property
+    def id(self) -> str:
+        """Derived from the execution and the place in its scenario, so the same run names it the same."""
+        return str(uuid.uuid5(uuid.UUID(self.execution_id), self.key))
+
+    async def live(self, time: PhaseTime, undone_first: Sequence[Injection]) -> None:
+        """Arm, fire at its time, hold until `for` or the phase ends, undo.
+
+        `undone_first` are those to be undone before it, when they end together.
+        """
+        with action("fault", fault=self.id, fault_type=self.spec.type, target=self.spec.target, phase=self.phase):
+            try:
+                await self._arm_in_time(time)
+                await time.known.wait()
+                await self._fire(time.start + self.spec.at)
+                await self._hold(time)
+                self._ended_alone = not time.over
+            except CoordinatorError as error:
+                self.fail(f"{self.spec.type} on {self.spec.target}: {error}")
+            finally:
+                self.armed.set()
+                try:
+                    with anyio.move_on_after(self.tools.undo_deadline_s + 2 * LEDGER_PATIENCE_S, shield=True):
+                        await self._undo(() if self._ended_alone else undone_first)
+                finally:
+                    self.done.set()
+
+    # ------------------------------------------------------------ arm
+
+    async def _arm_in_time(self, time: PhaseTime) -> None:
+        if self.spec.at > LEAD_S:
+            await time.known.wait()
+            await anyio.sleep(max(0.0, time.start + self.spec.at - LEAD_S - self.tools.clock.monotonic()))
+        containers = await self.tools.facts.containers(self.container_ids)
+        self._plan = self.spec.plan(containers)
+        for missing in sorted(set(self.container_ids) - {container.id for container in containers}):
+            self._left_out(missing[:12], "no longer exists")
+        for left in self._plan.untouched:
+            self._left_out(left.name, left.why)
+        if self._plan.targets or self._plan.untouched:
+            await self._save(self._first_row())
+        if self._plan.targets:
+            self.tell("fault_armed", self.spec.type, fault=self.id)
+        else:
+            self._count(FaultState.NOT_INJECTED)
+        self.armed.set()
+
+    def _left_out(self, name: str, why: str) -> None:
+        self.not_injected.append(f"{self.spec.type}: {name}: {why}")
+        self.tell("fault_not_injected", why, fault=self.id, target=name)
+
+    def _first_row(self) -> FaultRow:
+        plan = self._plan
+        outcomes = [TargetOutcome(container_id=t.container_id, name=t.name) for t in plan.targets]
+        outcomes += [TargetOutcome(container_id=u.container_id, name=u.name, outcome=u.why) for u in plan.untouched]
+        fault = Fault(
+            id=self.id, execution_id=self.execution_id, phase=self.phase, type=self.spec.type, target=self.spec.target,
+            fault_class=self.spec.fault_class, mechanism=self.spec.mechanism,
+            state=FaultState.ARMED if plan.targets else FaultState.NOT_INJECTED, armed_at=self.tools.clock.now(),
+            targets=tuple(outcomes), undo_commands=tuple(undo.command.shown() for undo in reversed(plan.undos)),
+        )  # fmt: skip
+        return FaultRow(
+            fault=fault, engine_id=self.engine_id, task=serialized_task(), undos=plan.undos,
+            pre_states={target.container_id: target.pre_state for target in plan.targets},
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ fire and see
+
+    async def _fire(self, due: float) -> None:
+        if not self._plan.targets:
+            return
+        clock, armed = self.tools.clock, self._armed_row
+        if await self._ended_before(due - FIRE_LEAD_S):
+            return
+        armed = await self._without_the_changed(armed)
+        if not self._plan.targets:
+            await self._save(armed)
+            self._count(FaultState.NOT_INJECTED)
+            return
+        due_at = clock.now() + timedelta(seconds=due - clock.monotonic())
+        fired = {"state": FaultState.FIRED, "due_at": due_at, "fired_at": max(due_at, clock.now())}
+        await self._save(armed.model_copy(update={"fault": armed.fault.model_copy(update=fired)}))
+        labels = {LABEL_EXECUTION: self.execution_id, LABEL_FAULT: self.id}
+        commands = [command.labelled(labels) for command in batch(target.inject for target in self._plan.targets)]
+        if await self._ended_before(due):
+            return
+        self._began = True
+        fired_at = clock.now()
+        outcomes = await run_all(self.tools.runner, commands)
+        _refuse_unstarted(outcomes)
+        watch = Watch(self.tools.facts, clock, self._plan.targets, dict(zip(commands, outcomes, strict=True)), fired_at)
+        effects = await watch.effects()
+        failed = next((outcome for outcome in outcomes if not outcome.ok), None)
+        why_not = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
+        await self._record_effects(effects, why_not, due)
+
+    async def _without_the_changed(self, row: FaultRow) -> FaultRow:
+        """The row, and the plan, without targets that somebody stopped, paused or removed since they were armed.
+
+        An engine that is slow to tell does not delay the firing. Raises EngineUnreachable.
+        """
+        alone = [target for target in self._plan.targets if target.container_id not in self.shared]
+        states: Mapping[str, ContainerState] | None = None
+        with anyio.move_on_after(FIRE_LEAD_S / 2):
+            states = await self.tools.facts.states([target.container_id for target in alone])
+        if states is None:
+            return row
+        changed = {}
+        for target in alone:
+            state = states.get(target.container_id)
+            if state != target.pre_state:
+                why = f"is {state}, not {target.pre_state} any more: left alone" if state else "no longer exists"
+                changed[target.container_id] = why
+                self._left_out(target.name, why)
+        self._plan = FaultPlan(targets=tuple(t for t in self._plan.targets if t.container_id not in changed))
+        fault = row.fault.model_copy(
+            update={
+                "state": FaultState.ARMED if self._plan.targets else FaultState.NOT_INJECTED,
+                "targets": tuple(
+                    target.model_copy(update={"outcome": changed.get(target.container_id, target.outcome)})
+                    for target in row.fault.targets
+                ),
+                "undo_commands": tuple(undo.command.shown() for undo in reversed(self._plan.undos)),
+            }
+        )
+        pre_states = {target.container_id: target.pre_state for target in self._plan.targets}
+        return row.model_copy(update={"fault": fault, "undos": self._plan.undos, "pre_states": pre_states})
+
+    async def _ended_before(self, moment: float) -> bool:
+        """Wait until the moment; True when somebody asked for the end before."""
+        with anyio.move_on_after(max(0.0, moment - self.tools.clock.monotonic())):
+            await self.end.wait()
+            self.not_injected.append(f"{self.spec.type} on {self.spec.target}: ended before its time")
+            return True
+        return False
+
+    async def _record_effects(self, effects: Effects, why_not: str, due: float) -> None:
+        """Durable what was seen, then on the timeline."""
+        row = self._armed_row
+        runs = await of_the_runs_hit(self._plan.targets, effects, self.tools.facts)
+        undos = tuple(
+            undo.model_copy(update={"started_at": runs.get(undo.container_id, undo.started_at)}) for undo in row.undos
+        )
+        targets = tuple(self._outcome(target, effects, why_not) for target in row.fault.targets)
+        state = FaultState.ACTIVE if effects else FaultState.FIRED
+        if effects:
+            self.first_effect_at = min(effect.monotonic for effect in effects.values())
+        fault = row.fault.model_copy(update={"state": state, "targets": targets})
+        await self._save(row.model_copy(update={"fault": fault, "undos": undos}))
+        inject_s = None if self.first_effect_at is None else self.first_effect_at - due
+        self._count(FaultState.ACTIVE if effects else FaultState.NOT_INJECTED, inject_s)
+        for target in targets:
+            if target.effective_at is not None and fault.due_at is not None:
+                text = f"{(target.effective_at - fault.due_at).total_seconds() * 1000:.0f} ms after due"
+                self.tell("fault_effective", text, fault=self.id, target=target.name)
+            elif target.container_id in row.pre_states:
+                self._left_out(target.name, why_not)
+
+    def _outcome(self, target: TargetOutcome, effects: Effects, why_not: str) -> TargetOutcome:
+        if target.container_id in effects:
+            at = effects[target.container_id].at
+            return target.model_copy(update={"effective_at": at, "outcome": "effective"})
+        if target.container_id in self._armed_row.pre_states:
+            return target.model_copy(update={"outcome": f"not injected: {why_not}"})
+        return target
+
+    @property
+    def _armed_row(self) -> FaultRow:
+        if self.row is None:
+            message = f"fault {self.id} was fired before it was armed"
+            raise InvariantBroken(message)
+        return self.row
+
+    # ------------------------------------------------------------ hold and undo
+
+    async def _hold(self, time: PhaseTime) -> None:
+        """Until the fault's own time is over, the phase ends, or somebody asks for its undo."""
+        if self.spec.lasts is None:
+            await self.end.wait()
+            return
+        until = time.start + self.spec.at + self.spec.lasts
+        with anyio.move_on_after(max(0.0, until - self.tools.clock.monotonic())):
+            await self.end.wait()
+
+    async def _undo(self, first: Sequence[Injection]) -> None:
+        """After those that hit the same containers later; if one of them does not end, this one still has its turn."""
+        if self.row is None or not self.row.outstanding:
+            return
+        if not self._began:
+            # The command never ran: on disk it may be fired, but nothing was done.
+            unfired = {"state": FaultState.ARMED, "fired_at": None}
+            self.row = self.row.model_copy(update={"fault": self.row.fault.model_copy(update=unfired)})
+        begun = self.tools.clock.monotonic()
+        with anyio.move_on_after(self.tools.undo_deadline_s / 2):
+            for other in first:
+                await other.done.wait()
+        left = self.tools.undo_deadline_s - (self.tools.clock.monotonic() - begun)
+        row, begun = self.row, self.tools.clock.monotonic()
+        if self._began:
+            self.row = row.model_copy(update={"fault": row.fault.model_copy(update={"state": FaultState.UNDOING})})
+        self.row = await self.tools.undoer.undo(row, left)
+        if self._began and self.tools.metrics is not None:
+            self.tools.metrics.fault_undone(self.spec.type, self.tools.clock.monotonic() - begun)
+        self._tell_undone(self.row)
+
+    def _tell_undone(self, row: FaultRow) -> None:
+        for target in row.fault.targets:
+            if target.undone_at is not None:
+                self.tell("fault_undone", target.outcome, fault=self.id, target=target.name)
+        if row.fault.state is FaultState.STUCK:
+            self.tell("fault_stuck", row.last_error, fault=self.id)
+
+    def _count(self, state: FaultState, inject_s: float | None = None) -> None:
+        if self.tools.metrics is not None:
+            self.tools.metrics.fault_injected(self.spec.type, state.value, inject_s)
+
+    async def _save(self, row: FaultRow) -> None:
+        """Durable first, then in memory: what we believe is never ahead of the disk. Raises LedgerUnavailable."""
+        saved = False
+        with anyio.move_on_after(LEDGER_PATIENCE_S, shield=True):
+            await self.tools.ledger.save_fault(row)
+            self.row = row
+            saved = True
+        if not saved:
+            raise LedgerUnavailable(f"the ledger took no fault within {LEDGER_PATIENCE_S:g} s")
+        log("fault:state", "DEBUG", fault=self.id, state=row.fault.state)
+
+
+def _refuse_unstarted(outcomes: Sequence[Outcome]) -> None:
+    """A command that could not start is no property of the target: the execution cannot go on."""
+    for outcome in outcomes:
+        if outcome.exit_code is None and not outcome.timed_out:
+            raise CoordinatorError(failure_text(outcome))

@@ -1,0 +1,331 @@
+"""Samples probes at a fixed pace and remembers every sample: one task per probe in the execution's own task group.
+Knows when a sample is due and what was missed; refuses to know what a sample means.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, overload
+
+import anyio
+
+from coordinator.errors import LedgerUnavailable
+from coordinator.faults.facts import ContainerFacts
+from coordinator.ports import Clock, Prober
+from coordinator.record import ProbeProgress, Reading, Sample, Series
+from coordinator.scenarios.model import Probe
+
+CHUNK: Final = 500
+"""Samples of one probe that are handed on at once; so many waiting hand on early."""
+
+FLUSH_EVERY_S: Final = 2.0
+FLUSH_DEADLINE_S: Final = 5.0
+RATE_WINDOW_S: Final = 5.0
+
+DUST_S: Final = 1e-6
+"""Seconds within which two times are the same, for sums of binary fractions."""
+
+UNANSWERED: Final = "no answer when the next sample was due"
+STILL_BUSY: Final = "missed: the sample before it was still running"
+OVERSLEPT: Final = "missed: the coordinator was too busy to take it"
+
+Flush = Callable[[Series], Awaitable[None]]
+OnSample = Callable[[str], None]
+OnChange = Callable[[str, Sample, str], None]
+
+
+class Samples(Sequence[Sample]):
+    """All samples of one probe so far, growing: a row per due time without a gap, in columns of 9 bytes and a value."""
+
+    def __init__(self, every: float) -> None:
+        """`every` is the pace in seconds."""
+        self._every = every
+        self._first = 0
+        self._ok = bytearray()
+        self._latency = array("d")
+        self._value: list[float | str | None] = []
+
+    def __len__(self) -> int:
+        return len(self._ok)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return map(self._row, range(len(self._ok)))
+
+    @overload
+    def __getitem__(self, at: int) -> Sample: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, at: int | slice) -> Sample | Sequence[Sample]:
+        rows = range(len(self._ok))
+        return tuple(map(self._row, rows[at])) if isinstance(at, slice) else self._row(rows[at])
+
+    def offset(self, index: int) -> float:
+        """When the due time `index` is, in seconds from the start; microseconds, so that 3 x 0.1 reads as 0.3."""
+        return round(index * self._every, 6)
+
+    @property
+    def upcoming(self) -> int:
+        """The first due time that has no row yet."""
+        return self._first + len(self._ok)
+
+    def begin(self, index: int) -> None:
+        """Make the due time `index` the first row."""
+        self._first = index
+
+    def add(self, reading: Reading) -> None:
+        """Add a row at the upcoming due time."""
+        self._ok.append(reading.ok)
+        self._latency.append(math.nan if reading.latency_s is None else reading.latency_s)
+        self._value.append(self._shared(reading.value))
+
+    def amend(self, row: int, reading: Reading) -> None:
+        """Fill in the answer of a row that was added before it came."""
+        self._ok[row] = reading.ok
+        self._latency[row] = math.nan if reading.latency_s is None else reading.latency_s
+        self._value[row] = self._shared(reading.value)
+
+    def _shared(self, value: float | str | None) -> float | str | None:
+        """The same object for a value that stays the same, which most do."""
+        return self._value[-1] if self._value and self._value[-1] == value else value
+
+    def _row(self, row: int) -> Sample:
+        latency = self._latency[row]
+        return Sample(
+            self.offset(self._first + row),
+            bool(self._ok[row]),
+            None if math.isnan(latency) else latency,
+            self._value[row],
+        )
+
+
+@dataclass(slots=True)
+class _Track:
+    """One probe on its way."""
+
+    name: str
+    probe: Probe
+    samples: Samples
+    good: int = 0
+    bad: int = 0
+    late: int = 0
+    last_error: str = ""
+    was_ok: bool = True
+    flushed: int = 0
+    running: bool = False
+    pending: int | None = None
+    """The row of the sample that still runs although the next came due."""
+    answered: deque[float] = field(default_factory=deque)
+    next_sample: anyio.Event | None = None
+
+    @property
+    def settled(self) -> int:
+        """Rows that will not change any more."""
+        return len(self.samples) if self.pending is None else self.pending
+
+
+class Samplers:
+    """The samplers of one execution. A sample is due at every multiple of its probe's `every` from the start.
+
+    A sample that still runs when the next is due makes that one missed: not ok, and counted late. A slow sample shifts
+    no later one, and no probe is ever asked twice at once.
+    """
+
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        *,
+        prober: Prober,
+        clock: Clock,
+        started: float,
+        targets: Mapping[str, tuple[ContainerFacts, ...]],
+        flush: Flush,
+        on_sample: OnSample = lambda _name: None,
+        on_change: OnChange = lambda _name, _sample, _error: None,
+    ) -> None:
+        """`started` is the execution's start on the clock; `targets` is read at every sample, so it may be renewed.
+
+        `flush` is given each settled chunk in order; one it failed to take (LedgerUnavailable, or FLUSH_DEADLINE_S
+        passed) is given again. `on_sample` is called when a probe has a new or amended row, `on_change` with the sample
+        and error when good turns bad and with an empty error when bad turns good.
+        """
+        self._prober = prober
+        self._clock = clock
+        self._started = started
+        self._targets = targets
+        self._flush_chunk = flush
+        self._on_sample = on_sample
+        self._on_change = on_change
+        self._tracks = {name: _Track(name, probe, Samples(probe.every)) for name, probe in probes.items()}
+        self._began = started
+        self._scope: anyio.CancelScope | None = None
+        self._stopped = False
+        self._chunk_full = anyio.Event()
+        self.flush_error = ""
+        """Why samples are kept in memory only, or empty."""
+
+    async def run(self) -> None:
+        """Sample until `stop` or cancelled, then hand on the rest. Only what a callback raises comes out."""
+        self._began = self._clock.monotonic()
+        try:
+            async with anyio.create_task_group() as group:
+                self._scope = group.cancel_scope
+                if self._stopped:
+                    self._scope.cancel()
+                group.start_soon(self._flush_as_they_come)
+                for track in self._tracks.values():
+                    since = (self._began - self._started - DUST_S) / track.probe.every
+                    track.samples.begin(max(0, math.ceil(since)))
+                    group.start_soon(self._sample, track, name=f"probe {track.name}")
+                    if track.probe.timeout > track.probe.every:
+                        group.start_soon(self._watch, track, name=f"probe {track.name}: missed samples")
+        finally:
+            for track in self._tracks.values():
+                track.pending = None
+            await self._flush()
+
+    def stop(self) -> None:
+        """End `run`. A sample under way is given up; it counts only if the next was already due."""
+        self._stopped = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def samples(self, name: str) -> Samples:
+        """All samples of a probe, in order, growing. At most one row, with missed ones after it, may yet be amended."""
+        return self._tracks[name].samples
+
+    def progress(self, name: str) -> ProbeProgress:
+        """How a probe fares. `late` counts missed samples, which `bad` counts too; `rate` is answers per second."""
+        track = self._tracks[name]
+        now = self._clock.monotonic()
+        self._forget_old(track, now)
+        window = min(RATE_WINDOW_S, now - self._began)
+        return ProbeProgress(
+            good=track.good,
+            bad=track.bad,
+            late=track.late,
+            rate=round(len(track.answered) / window, 2) if window > 0 else 0.0,
+            last_error=track.last_error,
+        )
+
+    async def wait_sample(self, name: str) -> None:
+        """Wait until a probe has a new or amended row, while `run` runs."""
+        track = self._tracks[name]
+        if track.next_sample is None:
+            track.next_sample = anyio.Event()
+        await track.next_sample.wait()
+
+    # ------------------------------------------------------------ pace
+
+    def _due(self, track: _Track, index: int) -> float:
+        return self._started + track.samples.offset(index)
+
+    async def _sample(self, track: _Track) -> None:
+        """Take the samples of one probe for ever, each at its due time."""
+        samples, every = track.samples, track.probe.every
+        while True:
+            await anyio.sleep(max(0.0, self._due(track, samples.upcoming) - self._clock.monotonic()))
+            # Whoever wakes late takes the sample that is due now; the ones before it are missed.
+            now_due = math.floor((self._clock.monotonic() - self._started + DUST_S) / every)
+            while samples.upcoming < now_due:
+                self._miss(track, OVERSLEPT)
+            track.running = True
+            reading = await self._prober.sample(track.probe, self._targets)
+            track.running = False
+            self._answer(track, reading)
+            self._miss_overdue(track)
+
+    async def _watch(self, track: _Track) -> None:
+        """Record missed samples when they are missed, not when a slow answer comes at last: aborting must not wait."""
+        # A hair after the due time, so that an answer at that very moment comes first.
+        grace = min(track.probe.every / 10, 0.01)
+        while True:
+            upcoming = track.samples.upcoming + (track.running and track.pending is None)
+            await anyio.sleep(max(0.0, self._due(track, upcoming) - self._clock.monotonic()) + grace)
+            if track.running:
+                self._miss_overdue(track)
+
+    def _miss_overdue(self, track: _Track) -> None:
+        """Record as missed what came due while a sample was running; its own row comes first, to be amended."""
+        now = self._clock.monotonic() - DUST_S
+        if track.running and track.pending is None:
+            if self._due(track, track.samples.upcoming + 1) >= now:
+                return
+            track.pending = len(track.samples)
+            self._add(track, Reading(ok=False, error=UNANSWERED))
+        while self._due(track, track.samples.upcoming) < now:
+            self._miss(track, STILL_BUSY)
+
+    # ------------------------------------------------------------ rows
+
+    def _answer(self, track: _Track, reading: Reading) -> None:
+        now = self._clock.monotonic()
+        track.answered.append(now)
+        self._forget_old(track, now)
+        if track.pending is None:
+            self._add(track, reading)
+            return
+        track.samples.amend(track.pending, reading)
+        track.pending = None
+        if reading.ok:
+            track.good, track.bad = track.good + 1, track.bad - 1
+        else:
+            track.last_error = reading.error
+        self._tell(track)
+
+    def _miss(self, track: _Track, why: str) -> None:
+        track.late += 1
+        self._add(track, Reading(ok=False, error=why))
+
+    def _add(self, track: _Track, reading: Reading) -> None:
+        track.samples.add(reading)
+        if reading.ok:
+            track.good += 1
+        else:
+            track.bad += 1
+            track.last_error = reading.error
+        if reading.ok != track.was_ok:
+            track.was_ok = reading.ok
+            self._on_change(track.name, track.samples[-1], reading.error)
+        self._tell(track)
+
+    def _tell(self, track: _Track) -> None:
+        if track.next_sample is not None:
+            track.next_sample.set()
+            track.next_sample = None
+        if track.settled - track.flushed >= CHUNK:
+            self._chunk_full.set()
+        self._on_sample(track.name)
+
+    def _forget_old(self, track: _Track, now: float) -> None:
+        while track.answered and track.answered[0] < now - RATE_WINDOW_S:
+            track.answered.popleft()
+
+    # ------------------------------------------------------------ handing on
+
+    async def _flush_as_they_come(self) -> None:
+        while True:
+            with anyio.move_on_after(FLUSH_EVERY_S):
+                await self._chunk_full.wait()
+            self._chunk_full = anyio.Event()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Hand on every settled row. Shielded: a chunk half taken would be given twice."""
+        with anyio.move_on_after(FLUSH_DEADLINE_S, shield=True) as deadline:
+            try:
+                for track in self._tracks.values():
+                    while track.flushed < track.settled:
+                        end = min(track.settled, track.flushed + CHUNK)
+                        await self._flush_chunk(
+                            Series(probe=track.name, samples=tuple(track.samples[track.flushed : end]))
+                        )
+                        track.flushed = end
+                self.flush_error = ""
+            except LedgerUnavailable as error:
+                self.flush_error = str(error)
+        if deadline.cancelled_caught:
+            self.flush_error = f"the ledger took no samples within {FLUSH_DEADLINE_S:g} s"

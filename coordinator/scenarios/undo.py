@@ -1,0 +1,279 @@
+"""Puts faults back: looks, runs the undo where it is needed, looks again, until it is seen or the deadline passes.
+
+Knows only what a ledger row holds, so the scope of a fault, recovery and `recover` all undo in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import anyio
+
+from coordinator.errors import EngineUnreachable, LedgerUnavailable, MissingSecret
+from coordinator.faults.commands import DockerCommand, Outcome, batch
+from coordinator.faults.facts import ContainerFacts
+from coordinator.faults.looks import Need, Undo, need
+from coordinator.logging import action, log
+from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
+from coordinator.record import FaultRow, FaultState, TargetOutcome, stamp
+
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 2.0
+SETTLE_LOOK_S: Final = 0.25
+"""Between two looks at what the engine may yet do."""
+
+UNDER_WAY: Final = timedelta(seconds=1)
+"""From firing until the engine acts: a run that began meanwhile is the one that was hit."""
+
+LEDGER_PATIENCE_S: Final = 10.0
+"""How long an undo waits for the ledger to take its row; it goes on without."""
+
+SETTLING: Final = "what was fired may still come about: waiting until that would be seen"
+OUTCOMES: Final = {
+    Need.DONE: "put back",
+    Need.GONE: "container is gone: nothing to undo",
+    Need.SUPERSEDED: "changed by somebody else since: left as it is",
+}
+NO_EFFECT: Final = "no effect was seen: nothing to undo"
+
+
+class Undoer:
+    """Undoes fault rows through the ports. Idempotent; safe to call again at any time."""
+
+    def __init__(self, runner: CommandRunner, facts: EngineFacts, ledger: Ledger, clock: Clock) -> None:
+        """Keep the ports."""
+        self._runner = runner
+        self._facts = facts
+        self._ledger = ledger
+        self._clock = clock
+        self._answering: dict[str, float] = {}
+
+    async def undo(self, row: FaultRow, deadline_s: float) -> FaultRow:
+        """Put one fault back within `deadline_s` seconds and record it; the row returned owes nothing, or is stuck.
+
+        A row of another engine is left outstanding at once, with the reason. Never raises for what it finds.
+        """
+        with action("undo", fault=row.fault.id, fault_type=row.fault.type) as undoing:
+            attempt = _Attempt(row, self._runner, self._facts, self._clock, self._record, self._answering)
+            with anyio.move_on_after(deadline_s):
+                await attempt.work()
+            ended = attempt.ended()
+            if not ended.outstanding:
+                self._answering.pop(row.fault.id, None)
+            await self._record(ended)
+            undoing.add_success_fields(state=ended.fault.state, error=ended.last_error)
+        return ended
+
+    async def _record(self, row: FaultRow) -> None:
+        """Write it down; without a ledger the row on disk stays outstanding, and is looked at again later."""
+        reason = f"no answer from the ledger within {LEDGER_PATIENCE_S:g} s"
+        with anyio.move_on_after(LEDGER_PATIENCE_S):
+            try:
+                await self._ledger.save_fault(row)
+                reason = ""
+            except LedgerUnavailable as error:
+                reason = str(error)
+        if reason:
+            log("undo:not_recorded", "ERROR", fault=row.fault.id, state=row.fault.state, reason=reason)
+
+
+class _Attempt:
+    """One go at undoing one row: which undos are still open, and what became of the others."""
+
+    def __init__(
+        self,
+        row: FaultRow,
+        runner: CommandRunner,
+        facts: EngineFacts,
+        clock: Clock,
+        record: Callable[[FaultRow], Awaitable[None]],
+        answering: dict[str, float],
+    ) -> None:
+        """`answering`: since when the engine answers, by fault; kept over attempts that are shorter than settling."""
+        self._row = row.model_copy(update={"attempts": row.attempts + 1})
+        self._runner = runner
+        self._facts = facts
+        self._clock = clock
+        self._record = record
+        put_back = {target.container_id for target in row.fault.targets if target.undone_at is not None}
+        # Fired is on disk before the inject runs: a row that is only armed changed nothing.
+        self._fired = row.fault.fired_at
+        self._open = [undo for undo in reversed(row.undos) if self._fired and undo.container_id not in put_back]
+        self._effective = {t.container_id: t.effective_at for t in row.fault.targets if t.effective_at is not None}
+        self._attempted = set(row.attempted)
+        self._ended: dict[str, tuple[datetime, Need]] = {}
+        self._untouched: set[str] = set()
+        self._engine_known = False
+        self._foreign = False
+        self._answering = answering
+        self._error = ""
+
+    async def work(self) -> None:
+        """Look and undo until nothing is open, or it is another engine. Cancelled at the deadline by the caller."""
+        pause = FIRST_PAUSE_S
+        while self._open and not self._foreign:
+            before = len(self._open)
+            try:
+                ran = await self._round()
+            except EngineUnreachable as error:
+                self._error = str(error)
+                self._engine_known = False
+                self._answering.pop(self._row.fault.id, None)
+                ran = True
+            if self._open and not self._foreign:
+                if len(self._open) < before:
+                    pause = FIRST_PAUSE_S
+                await anyio.sleep(pause if ran else min(pause, SETTLE_LOOK_S))
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def ended(self) -> FaultRow:
+        """The row as it is now: it owes nothing when nothing is open, else it is stuck with the last error."""
+        update: dict[str, object] = {"targets": tuple(self._outcome(target) for target in self._row.fault.targets)}
+        if self._open:
+            update["state"] = FaultState.STUCK
+        elif self._nothing_happened():
+            update["state"] = FaultState.NOT_INJECTED
+        else:
+            update |= {"state": FaultState.UNDONE, "undone_at": self._clock.now()}
+        fault = self._row.fault.model_copy(update=update)
+        error = (self._error or "the deadline passed before it could be looked at") if self._open else ""
+        return self._row.model_copy(update={"fault": fault, "last_error": error})
+
+    def _nothing_happened(self) -> bool:
+        touched = any(target.undone_at is not None for target in self._row.fault.targets) or self._attempted
+        return not touched and not self._effective and set(self._ended) <= self._untouched
+
+    def _outcome(self, target: TargetOutcome) -> TargetOutcome:
+        if target.container_id not in self._ended:
+            return target
+        at, how = self._ended[target.container_id]
+        if target.container_id in self._untouched:
+            return target.model_copy(update={"outcome": target.outcome or NO_EFFECT})
+        text = f"{target.outcome}; {OUTCOMES[how]}" if target.outcome else OUTCOMES[how]
+        return target.model_copy(update={"undone_at": at, "outcome": text})
+
+    # ------------------------------------------------------------ one round
+
+    async def _round(self) -> bool:
+        """One look and what follows from it; True when commands were run."""
+        if not self._engine_known and not await self._is_our_engine():
+            return False
+        needed = await self._look()
+        if not needed:
+            self._error = SETTLING
+            return False
+        await self._remember_attempt(needed)
+        await self._run(needed)
+        for undo in await self._look():
+            self._error = self._error or f"{undo.name} is unchanged after `{undo.command.shown()}`"
+        return True
+
+    async def _is_our_engine(self) -> bool:
+        engine = await self._facts.engine()
+        self._engine_known = engine.id == self._row.engine_id
+        self._foreign = not self._engine_known
+        if self._foreign:
+            self._error = (
+                f"belongs to engine {self._row.engine_id}, this is {engine.id} at {engine.endpoint}: "
+                "undo it with DOCKER_HOST set to that engine"
+            )
+        return self._engine_known
+
+    async def _remember_attempt(self, needed: Sequence[Undo]) -> None:
+        """On disk before the commands run: after a crash, the runs they began are known to be ours."""
+        ids = {undo.container_id for undo in needed}
+        if ids <= self._attempted:
+            return
+        self._attempted |= ids
+        fault = self._row.fault.model_copy(update={"state": FaultState.UNDOING})
+        self._row = self._row.model_copy(update={"fault": fault, "attempted": tuple(sorted(self._attempted))})
+        await self._record(self._row)
+
+    async def _run(self, needed: Sequence[Undo]) -> None:
+        # Where the exit code is all there is to see, each command must have its own.
+        alone = [undo for undo in needed if undo.restores is None]
+        together = batch([undo.command for undo in needed if undo.restores is not None])
+        outcomes = await run_all(self._runner, [*(undo.command for undo in alone), *together])
+        failures = [outcome for outcome in outcomes if not outcome.ok]
+        self._error = failure_text(failures[0]) if failures else ""
+        for undo, outcome in zip(alone, outcomes, strict=False):
+            if outcome.ok:
+                self._end(undo, Need.DONE)
+
+    async def _look(self) -> list[Undo]:
+        """Close what is done, gone or superseded; return what must be run."""
+        if not self._open:
+            return []
+        containers = {c.id: c for c in await self._facts.containers({undo.container_id for undo in self._open})}
+        self._answering.setdefault(self._row.fault.id, self._clock.monotonic())
+        needed = []
+        for undo in tuple(self._open):
+            container = containers.get(undo.container_id)
+            state = self._need(undo, container)
+            if state is Need.NEEDED:
+                needed.append(undo)
+            elif container is None or not self._may_still_happen(undo):
+                self._note_untouched(undo, container, state)
+                self._end(undo, state)
+        return needed
+
+    def _need(self, undo: Undo, container: ContainerFacts | None) -> Need:
+        unseen_since = None
+        if self._fired is not None and undo.container_id not in self._effective:
+            unseen_since = stamp(self._fired + UNDER_WAY)
+        return need(undo, container, attempted=undo.container_id in self._attempted, unseen_since=unseen_since)
+
+    def _may_still_happen(self, undo: Undo) -> bool:
+        """Whether what was fired may still come about: then "not needed" is no answer yet.
+
+        Without an effect seen, it counts from when the engine answers, not from the firing: one that hung works off
+        what it was asked when it wakes.
+        """
+        if undo.container_id in self._attempted:
+            return False
+        if undo.container_id in self._effective:
+            return (self._clock.now() - self._effective[undo.container_id]).total_seconds() < undo.lingers_s
+        quiet = self._clock.monotonic() - self._answering[self._row.fault.id]
+        return quiet < max(undo.settle_s, undo.lingers_s)
+
+    def _note_untouched(self, undo: Undo, container: ContainerFacts | None, how: Need) -> None:
+        known = undo.container_id in self._effective.keys() | self._attempted
+        if not known and how is Need.DONE and container is not None and container.started_at == undo.started_at:
+            self._untouched.add(undo.container_id)
+
+    def _end(self, undo: Undo, how: Need) -> None:
+        self._open.remove(undo)
+        self._ended[undo.container_id] = (self._clock.now(), how)
+
+
+async def run_all(runner: CommandRunner, commands: Sequence[DockerCommand]) -> list[Outcome]:
+    """Run commands side by side; the outcomes in the order of the commands.
+
+    One that could not even start (no docker CLI, a secret missing) is an outcome without an exit code, so that it
+    takes no other with it.
+    """
+    outcomes = [Outcome(exit_code=None)] * len(commands)
+
+    async def one(index: int, command: DockerCommand) -> None:
+        try:
+            outcomes[index] = await runner.run(command)
+        except (EngineUnreachable, MissingSecret) as error:
+            outcomes[index] = Outcome(exit_code=None, stderr=str(error))
+
+    if len(commands) == 1:
+        await one(0, commands[0])
+        return outcomes
+    async with anyio.create_task_group() as group:
+        for index, command in enumerate(commands):
+            group.start_soon(one, index, command)
+    return outcomes
+
+
+def failure_text(outcome: Outcome) -> str:
+    """Why a command failed, in one line."""
+    if outcome.timed_out:
+        return f"the command was killed at its deadline after {outcome.duration_s:.1f} s"
+    lines = outcome.stderr.strip().splitlines()
+    return lines[-1] if lines else f"exit code {outcome.exit_code}"

@@ -1,0 +1,82 @@
+"""Faults done by helpers, played on the simulated engine: the image first, then locks, labels, effect and undo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from coordinator.errors import AbilityMissing
+from coordinator.faults.commands import DockerCommand
+from coordinator.faults.facts import ContainerState
+from coordinator.record import UndoState, Verdict
+from tests.fleet import Fleet, fleet
+
+pytestmark = pytest.mark.anyio
+
+CRASH = """
+targets: {t: {names: [web, db]}}
+phases:
+  - {name: crash, duration: 5s, faults: [{type: container_crash, target: t, at: 1s}],
+     assert: [{container: {target: w, state: running, restarts: "== 1"}}]}
+"""
+SCENARIO = CRASH.replace("targets: {t:", "targets: {w: {names: [web]}, t:")
+
+
+def with_image(made: Fleet, calls: list[str], *, missing: bool = False) -> None:
+    """Note when the image is asked for, beside what is run."""
+
+    async def prepare() -> None:
+        calls.append("image")
+        if missing:
+            raise AbilityMissing("no helper image")
+
+    async def noted(command: DockerCommand) -> None:
+        calls.append(" ".join(command.argv[:2] if command.argv[0] == "volume" else command.argv[:1]))
+
+    made.tools = replace(made.tools, prepare_helper=prepare)
+    made.runner.before = noted
+
+
+async def test_a_crash_is_played_to_the_end() -> None:
+    """The image is ready before anything is armed, one helper hits both targets, the policy restarts the one that has
+    one, and the undo starts the other alone.
+    """
+    calls: list[str] = []
+    async with fleet("db") as made:
+        made.engine.add("web", restart_policy="always")
+        with_image(made, calls)
+        execution = await made.play(SCENARIO)
+
+        assert (execution.verdict, execution.undo) == (Verdict.PASSED, UndoState.COMPLETE), execution.reason
+        assert calls == ["volume create", "volume create", "image", "run", "start", "volume rm", "volume rm"]
+        assert made.runner.verbs() == ["run", "start"]
+        (helper,) = (text for _, text in made.runner.ran if text.startswith("run "))
+        assert f"test-coordinator.execution={execution.id}" in helper
+        assert f"test-coordinator.fault={execution.faults[0].id}" in helper
+        assert [made.engine.state.find(name).restart_count for name in ("web", "db")] == [1, 0]
+        assert {made.state("web"), made.state("db")} == {ContainerState.RUNNING}
+
+
+async def test_without_an_image_nothing_is_hit() -> None:
+    """The verdict is error with the reason, no fault was armed, and the locks are released."""
+    calls: list[str] = []
+    async with fleet("db", "web") as made:
+        with_image(made, calls, missing=True)
+        execution = await made.play(SCENARIO)
+
+        assert (execution.verdict, execution.reason) == (Verdict.ERROR, "no helper image")
+        assert made.runner.verbs() == []
+        assert await made.rows() == ()
+        assert made.engine.state.volumes == {}
+
+
+async def test_other_faults_need_no_image() -> None:
+    """A scenario without a fault done by a helper does not ask for the image."""
+    calls: list[str] = []
+    async with fleet("db", "web") as made:
+        with_image(made, calls, missing=True)
+        execution = await made.play(SCENARIO.replace("container_crash", "container_kill"))
+
+        assert "image" not in calls
+        assert execution.verdict is Verdict.FAILED

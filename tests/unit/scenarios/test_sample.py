@@ -1,0 +1,398 @@
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import anyio
+import anyio.lowlevel
+import pytest
+from trio.testing import MockClock
+
+from coordinator.errors import LedgerUnavailable
+from coordinator.faults.facts import ContainerFacts
+from coordinator.record import Reading, Sample, Series
+from coordinator.scenarios.model import HttpProbe, Probe
+from coordinator.scenarios.sample import CHUNK, OVERSLEPT, STILL_BUSY, UNANSWERED, Samplers, Samples
+
+pytestmark = pytest.mark.anyio
+
+GOOD = Reading(ok=True, latency_s=0.01, value=200.0)
+BAD = Reading(ok=False, error="refused")
+OTHER_LOOPS = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Trio, on a clock that jumps when nothing is left to do."""
+    return ("trio", {"clock": MockClock(autojump_threshold=0)})
+
+
+@dataclass
+class LoopClock:
+    """The event loop's clock, which a machine that slept finds `ahead`."""
+
+    ahead: float = 0.0
+
+    def monotonic(self) -> float:
+        return anyio.current_time() + self.ahead
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass
+class Script:
+    """Satisfies Prober: sample n takes `takes(n)` seconds and reads `reads(n)`; watches that none overlap."""
+
+    reads: Callable[[int], Reading] = lambda _n: GOOD
+    takes: Callable[[int], float] = lambda _n: 0.0
+    asked_at: list[float] = field(default_factory=list)
+    busy: dict[int, int] = field(default_factory=dict)
+    most_at_once: int = 0
+
+    async def sample(self, probe: Probe, targets: Mapping[str, tuple[ContainerFacts, ...]]) -> Reading:
+        number = len(self.asked_at)
+        self.asked_at.append(anyio.current_time())
+        self.busy[id(probe)] = self.busy.get(id(probe), 0) + 1
+        self.most_at_once = max(self.most_at_once, self.busy[id(probe)])
+        try:
+            await anyio.sleep(self.takes(number))
+        finally:
+            self.busy[id(probe)] -= 1
+        return self.reads(number)
+
+
+@dataclass
+class Story:
+    """Samplers with everything they call written down."""
+
+    script: Script
+    every: str = "100ms"
+    timeout: str = "50ms"
+    names: Sequence[str] = ("api",)
+    chunks: list[Series] = field(default_factory=list)
+    changes: list[tuple[float, bool, str]] = field(default_factory=list)
+    told: list[tuple[str, int]] = field(default_factory=list)
+    refuse: bool = False
+    clock: LoopClock = field(default_factory=LoopClock)
+    on_sample: Callable[[str], None] = lambda _name: None
+    samplers: Samplers = field(init=False)
+    started: float = field(init=False)
+
+    async def flush(self, series: Series) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self.refuse:
+            raise LedgerUnavailable("the disk is full")
+        self.chunks.append(series)
+
+    def sampled(self, name: str) -> None:
+        self.told.append((name, len(self.samplers.samples(name))))
+        self.on_sample(name)
+
+    def start(self, *, ago: float = 0.0) -> Samplers:
+        """Samplers of an execution that started `ago` seconds ago."""
+        fields = {"url": "http://127.0.0.1/", "every": self.every, "timeout": self.timeout}
+        self.started = anyio.current_time() - ago
+        self.samplers = Samplers(
+            {name: HttpProbe.model_validate(fields) for name in self.names},
+            prober=self.script,
+            clock=self.clock,
+            started=self.started,
+            targets={},
+            flush=self.flush,
+            on_sample=self.sampled,
+            on_change=lambda _name, sample, error: self.changes.append((sample.offset_s, sample.ok, error)),
+        )
+        return self.samplers
+
+    async def play(self, seconds: float, *, ago: float = 0.0) -> Samples:
+        """Sample for so long; the end lies between two due times."""
+        samplers = self.start(ago=ago)
+        async with anyio.create_task_group() as group:
+            group.start_soon(samplers.run)
+            await anyio.sleep(seconds)
+            samplers.stop()
+        return samplers.samples(self.names[0])
+
+    def flushed(self, name: str = "api") -> list[Sample]:
+        """All that was handed on for a probe."""
+        return [sample for series in self.chunks if series.probe == name for sample in series.samples]
+
+
+def oks(samples: Sequence[Sample]) -> str:
+    """`+` for good, `-` for bad."""
+    return "".join("+" if sample.ok else "-" for sample in samples)
+
+
+def test_samples_are_a_sequence() -> None:
+    """Samples read as a sequence: length, index from both ends, slices, iteration, bounds."""
+    samples = Samples(0.1)
+    for reading in (GOOD, BAD, Reading(ok=True, latency_s=0.2, value="text")):
+        samples.add(reading)
+    expected = [Sample(0.0, True, 0.01, 200.0), Sample(0.1, False), Sample(0.2, True, 0.2, "text")]
+    assert len(samples) == 3
+    assert list(samples) == expected
+    assert samples[-1] == expected[2]
+    assert list(samples[1:]) == expected[1:]
+    assert list(reversed(samples)) == expected[::-1]
+    with pytest.raises(IndexError):
+        samples[3]
+
+
+def test_offsets_read_as_they_were_meant() -> None:
+    """Due times carry no dust of binary fractions, however many there are."""
+    samples = Samples(0.1)
+    samples.begin(3)
+    samples.add(GOOD)
+    assert samples[0].offset_s == 0.3
+    assert samples.offset(36_001) == 3600.1
+
+
+# ---------------------------------------------------------------- pace
+
+
+async def test_due_times_are_multiples_from_the_start() -> None:
+    """Samples are taken at every multiple of the pace, and not a moment later for having taken time themselves."""
+    story = Story(Script(takes=lambda n: 0.03 if n % 2 else 0.0))
+    samples = await story.play(1.05)
+    assert [sample.offset_s for sample in samples] == [round(n / 10, 1) for n in range(11)]
+    assert [round(at - story.started, 6) for at in story.script.asked_at] == [round(n / 10, 1) for n in range(11)]
+    assert oks(samples) == "+" * 11
+
+
+async def test_an_execution_that_started_before() -> None:
+    """Sampling that begins later keeps to the multiples from the execution's start."""
+    story = Story(Script())
+    samples = await story.play(0.3, ago=7.25)
+    assert [sample.offset_s for sample in samples] == [7.3, 7.4, 7.5]
+
+
+async def test_what_comes_due_during_a_sample_is_missed() -> None:
+    """A slow sample keeps its place and counts; those due meanwhile are missed, later ones are not shifted."""
+    story = Story(Script(takes=lambda n: 0.25 if n == 2 else 0.0), timeout="1s")
+    samples = await story.play(0.75)
+    assert oks(samples) == "+++--+++"
+    assert samples[2] == Sample(0.2, True, 0.01, 200.0)
+    assert samples[3] == Sample(0.3, False)
+    assert story.samplers.progress("api").late == 2
+    assert [round(at - story.started, 6) for at in story.script.asked_at] == [0.0, 0.1, 0.2, 0.5, 0.6, 0.7]
+
+
+async def test_a_sample_that_ends_when_the_next_is_due_misses_none() -> None:
+    """An answer at the very moment of the next due time is in time."""
+    story = Story(Script(takes=lambda _n: 0.1), timeout="1s")
+    assert oks(await story.play(0.55)) == "+++++"
+    assert story.samplers.progress("api").late == 0
+
+
+async def test_missed_samples_are_seen_while_the_slow_one_runs() -> None:
+    """A hanging sample does not hide that its probe is unavailable: rows appear at their due times."""
+    story = Story(Script(takes=lambda n: 60.0 if n == 1 else 0.0), timeout="2m")
+    samples = await story.play(0.55)
+    assert oks(samples) == "+-----"
+    assert story.told[-1] == ("api", 6)
+    assert story.samplers.progress("api").late == 4
+    assert oks(story.flushed()) == "+-----"
+
+
+async def test_a_slow_answer_amends_its_own_row() -> None:
+    """The row of a slow sample is not ok until its answer comes; it is not handed on before."""
+    story = Story(Script(takes=lambda n: 2.45 if n == 0 else 0.0), timeout="5s")
+    samplers = story.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(2.4)
+        assert oks(samplers.samples("api")) == "-" * 24
+        assert samplers.progress("api").good == 0
+        assert story.chunks == []
+        await anyio.sleep(0.3)
+        assert oks(samplers.samples("api"))[:2] == "+-"
+        samplers.stop()
+    progress = samplers.progress("api")
+    assert progress.good + progress.bad == len(samplers.samples("api"))
+    assert story.flushed() == list(samplers.samples("api"))
+
+
+async def test_never_two_at_once() -> None:
+    """A probe is never asked again before it answered, and probes do not wait for each other."""
+    story = Story(Script(takes=lambda n: (n * 37 % 11) / 30), timeout="1s", names=("api", "db", "cache"))
+    await story.play(5)
+    assert story.script.most_at_once == 1
+    for name in story.names:
+        assert len(story.samplers.samples(name)) in {49, 50, 51}
+
+
+async def test_a_busy_coordinator_is_told_from_a_slow_answer() -> None:
+    """What was missed because nobody woke in time says so, and the sample due now is taken."""
+    story = Story(Script())
+    samplers = story.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(0.05)
+        story.clock.ahead = 0.5
+        await anyio.sleep(0.1)
+        samplers.stop()
+    assert oks(samplers.samples("api"))[:7] == "+-----+"
+    assert samplers.progress("api").last_error == OVERSLEPT
+
+
+# ---------------------------------------------------------------- what is told
+
+
+async def test_changes_are_told_and_samples_are_not() -> None:
+    """Good to bad comes with its error, bad to good without; a run of equal samples tells nothing."""
+    story = Story(Script(reads=lambda n: BAD if 3 <= n < 6 else GOOD))
+    await story.play(1.05)
+    assert story.changes == [(0.3, False, "refused"), (0.6, True, "")]
+
+
+async def test_a_probe_that_starts_bad_is_a_change() -> None:
+    """A probe is taken for good until its first bad sample."""
+    story = Story(Script(reads=lambda _n: BAD))
+    await story.play(0.35)
+    assert story.changes == [(0.0, False, "refused")]
+
+
+async def test_a_hanging_sample_is_a_change_to_bad_and_back() -> None:
+    """A sample without an answer turns its probe bad when the next is due; the next good one turns it good."""
+    story = Story(Script(takes=lambda n: 0.25 if n == 1 else 0.0), timeout="1s")
+    await story.play(0.65)
+    assert story.changes == [(0.1, False, UNANSWERED), (0.4, True, "")]
+    assert story.samplers.progress("api").last_error == STILL_BUSY
+
+
+async def test_progress_counts() -> None:
+    """Progress tells good, bad, late, the last error and the rate of the last seconds."""
+    story = Story(Script(reads=lambda n: BAD if n == 1 else GOOD))
+    samplers = story.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(20.05)
+        progress = samplers.progress("api")
+        samplers.stop()
+    assert (progress.good, progress.bad, progress.late, progress.last_error) == (200, 1, 0, "refused")
+    assert progress.rate == pytest.approx(10, abs=0.3)
+
+
+async def test_every_row_is_told() -> None:
+    """`on_sample` is called for each row when it can be read."""
+    story = Story(Script())
+    await story.play(0.55)
+    assert story.told == [("api", n) for n in range(1, 7)]
+
+
+async def test_waiting_for_a_sample() -> None:
+    """`wait_sample` wakes all who wait, at the probe's next sample and not at another's."""
+    story = Story(Script(), names=("api", "db"))
+    samplers = story.start()
+    woken: list[int] = []
+
+    async def wait(name: str) -> None:
+        await samplers.wait_sample(name)
+        woken.append(len(samplers.samples(name)))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(0.05)
+        for name in ("api", "api", "db"):
+            group.start_soon(wait, name)
+        await anyio.sleep(0.1)
+        assert woken == [2, 2, 2]
+        samplers.stop()
+
+
+async def test_what_a_callback_raises_ends_the_run() -> None:
+    """An error of the caller's own is not swallowed, and what was sampled is still handed on."""
+
+    def fail(_name: str) -> None:
+        raise RuntimeError("abort")
+
+    story = Story(Script(), on_sample=fail)
+    with pytest.raises(ExceptionGroup) as caught:
+        await story.play(1)
+    assert caught.group_contains(RuntimeError, match="abort")
+    assert len(story.flushed()) == 1
+
+
+# ---------------------------------------------------------------- handing on
+
+
+async def test_all_samples_are_handed_on_once_and_in_order() -> None:
+    """Chunks come regularly, hold every sample once, in order, and none is larger than the limit."""
+    story = Story(Script(), every="1ms", timeout="1ms", names=("api", "db"))
+    samples = await story.play(3.0005)
+    assert story.flushed() == list(samples)
+    assert story.flushed("db") == list(story.samplers.samples("db"))
+    assert max(len(series.samples) for series in story.chunks) <= CHUNK
+    assert len(story.chunks) > 6
+
+
+async def test_samples_are_handed_on_while_running() -> None:
+    """A few samples do not wait for the end."""
+    story = Story(Script())
+    samplers = story.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(5.05)
+        assert len(story.flushed()) >= 30
+        samplers.stop()
+
+
+async def test_a_ledger_that_is_away_loses_nothing() -> None:
+    """While the ledger takes nothing sampling goes on and says so; later everything is handed on."""
+    story = Story(Script(), refuse=True)
+    samplers = story.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(5.05)
+        assert samplers.flush_error == "the disk is full"
+        story.refuse = False
+        await anyio.sleep(5)
+        assert samplers.flush_error == ""
+        samplers.stop()
+    assert story.flushed() == list(samplers.samples("api"))
+    assert len(story.flushed()) == 101
+
+
+async def test_a_ledger_that_hangs_does_not_hold_the_end() -> None:
+    """The last handing on has a deadline, and what was not taken is told."""
+    story = Story(Script())
+    samplers = story.start()
+
+    async def hang(_series: Series) -> None:
+        await anyio.sleep_forever()
+
+    samplers._flush_chunk = hang
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(0.25)
+        samplers.stop()
+    assert "within 5 s" in samplers.flush_error
+
+
+async def test_a_stop_before_the_start_samples_nothing() -> None:
+    """Samplers that were stopped before they ran end at once, with nothing counted."""
+    samplers = Story(Script()).start()
+    samplers.stop()
+    await samplers.run()
+    progress = samplers.progress("api")
+    assert (len(samplers.samples("api")), progress.good, progress.bad, progress.rate) == (0, 0, 0, 0.0)
+
+
+@OTHER_LOOPS
+async def test_cancelling_hands_on_what_there_is() -> None:
+    """Cancelled from outside, on either event loop, the rows are whole, without a gap, and all handed on."""
+    story = Story(Script(takes=lambda n: 0.03 if n % 3 == 2 else 0.0), every="10ms", timeout="1s", names=("api", "db"))
+    samplers = story.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        while samplers.progress("db").good < 10:
+            await samplers.wait_sample("db")
+        group.cancel_scope.cancel()
+    for name in story.names:
+        samples = list(samplers.samples(name))
+        first = round(samples[0].offset_s / 0.01)
+        assert [sample.offset_s for sample in samples] == [round((first + n) * 0.01, 6) for n in range(len(samples))]
+        assert story.flushed(name) == samples
+        progress = samplers.progress(name)
+        assert (progress.good, progress.bad) == (oks(samples).count("+"), oks(samples).count("-"))
+    assert story.script.most_at_once == 1
