@@ -1,0 +1,82 @@
+"""An execution's timeline as Server-Sent Events (WHATWG HTML, 9.2): live, and resumable without a gap.
+
+An event's id is its place in the timeline, which never changes: `Last-Event-ID` says after which one to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import anyio
+from quart import Blueprint, Response, request
+
+from actors.http_api.problems import invalid, wrong_field
+from coordinator.ports import Control
+from coordinator.record import TimelineEntry
+
+KEEP_ALIVE_S: Final = 15.0
+"""A comment so often, so that a proxy keeps the connection and a client that went away is noticed."""
+
+_MAX_DIGITS: Final = 9
+"""Of an event's place."""
+
+
+def routes(control: Control, ending: anyio.Event) -> Blueprint:
+    """GET of an execution's events."""
+    blueprint = Blueprint("events", __name__)
+
+    @blueprint.get("/executions/<execution_id>/events")
+    async def events(execution_id: str) -> Response:
+        place = place_of(request.headers.get("Last-Event-ID"))
+        # Asked here, so that an unknown id is an answer of its own and not a broken stream.
+        await control.execution(execution_id)
+        response = Response(stream(control, execution_id, place, ending), content_type="text/event-stream")
+        response.headers["Cache-Control"] = "no-store"
+        response.timeout = None  # it lasts as long as the execution
+        return response
+
+    return blueprint
+
+
+def place_of(last_event_id: str | None) -> int:
+    """The number of entries the client has seen. Raises RequestRejected 422."""
+    if last_event_id is None or last_event_id == "":
+        return 0
+    if not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= _MAX_DIGITS):
+        raise invalid(wrong_field("Last-Event-ID", repr(last_event_id), "the id of an event of this execution"))
+    return int(last_event_id)
+
+
+async def stream(control: Control, execution_id: str, place: int, ending: anyio.Event) -> AsyncIterator[bytes]:
+    """Events until the execution is finished and all is told, or the API is stopping."""
+    while not ending.is_set():
+        entries = await _next(control, execution_id, place, ending)
+        if entries is None:
+            yield b": still there\n\n"
+            continue
+        if not entries:
+            yield b"event: end\ndata: {}\n\n"
+            return
+        for entry in entries:
+            place += 1
+            yield f"id: {place}\nevent: {entry.event}\ndata: {entry.model_dump_json()}\n\n".encode()
+
+
+async def _next(
+    control: Control, execution_id: str, place: int, ending: anyio.Event
+) -> tuple[TimelineEntry, ...] | None:
+    """What comes next; None when nothing came for a while, or the API is stopping."""
+    entries: tuple[TimelineEntry, ...] | None = None
+    with anyio.move_on_after(KEEP_ALIVE_S):
+        async with anyio.create_task_group() as group:
+
+            async def wait_for_entries() -> None:
+                nonlocal entries
+                entries = await control.timeline(execution_id, place)
+                group.cancel_scope.cancel(reason="told")
+
+            group.start_soon(wait_for_entries)
+            await ending.wait()
+            group.cancel_scope.cancel(reason="the API is stopping")
+    return entries
