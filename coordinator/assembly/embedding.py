@@ -1,0 +1,67 @@
+"""A coordinator inside a command, without ports; and what `doctor` asks without any coordinator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from coordinator import __version__
+from coordinator.faults.facts import EngineInfo
+from coordinator.ports import Control
+from coordinator.secrets import SecretSource
+
+if TYPE_CHECKING:
+    from coordinator.settings import Settings
+
+
+@asynccontextmanager
+async def embedded(settings: Settings, *, recovery: bool = True) -> AsyncIterator[Control]:
+    """A coordinator that lives as long as the block: leaving it stops and undoes what still runs.
+
+    `recovery` False leaves what is outstanding alone, for commands that only look. Raises DataDirInUse.
+    """
+    from coordinator.assembly.parts import Parts, logs
+
+    with logs(settings, to_stdout=False):
+        parts = Parts(settings, role="run")
+        async with parts.ledger:
+            supervisor = parts.plant(*parts.children(recovery=recovery))
+            async with anyio.create_task_group() as group:
+                await group.start(supervisor.run)
+                try:
+                    yield parts.control
+                finally:
+                    # Leaving is undoing, also when the block is left by cancellation.
+                    with anyio.CancelScope(shield=True), anyio.move_on_after(settings.undo_deadline_seconds):
+                        await parts.control.drain("the command has ended")
+                    supervisor.request_stop("the command has ended")
+
+
+async def engine_info(settings: Settings) -> EngineInfo:
+    """Which engine answers. Raises EngineUnreachable."""
+    from actors.docker.engine_facts import DockerFacts
+
+    return await DockerFacts(settings.docker_host).engine()
+
+
+async def docker_cli_version(settings: Settings) -> str:
+    """The version of the docker command line on PATH. Raises EngineUnreachable when it is not there."""
+    from actors.docker.command_runner import DockerCommandRunner
+    from actors.docker.versions import cli_version
+
+    secrets = SecretSource(settings.data_dir, os.environ)
+    return await cli_version(DockerCommandRunner(settings.docker_host, secrets.resolve))
+
+
+async def helper_image_error(settings: Settings) -> str:
+    """Why helpers have no image and none can be built; empty when all is well. Builds nothing."""
+    from actors.docker.command_runner import DockerCommandRunner
+    from actors.docker.helper_image import HelperImage
+
+    secrets = SecretSource(settings.data_dir, os.environ)
+    runner = DockerCommandRunner(settings.docker_host, secrets.resolve)
+    return await HelperImage(settings.helper_image, __version__).trouble(runner)

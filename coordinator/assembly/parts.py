@@ -1,0 +1,200 @@
+"""The parts that every coordinator has, made in the order in which they need each other; nothing runs yet."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import anyio
+
+from actors.chaos import ChaosActor
+from actors.data_adapter.actor import DataAdapterActor
+from actors.docker.command_runner import DockerCommandRunner
+from actors.docker.engine_facts import DockerFacts
+from actors.docker.helper_image import HelperImage
+from actors.executions import ExecutionsActor
+from actors.ledger import LedgerActor
+from actors.prober.actor import Prober
+from actors.recovery import RecoveryActor
+from coordinator import __version__
+from coordinator.assembly.derived import adapter_config_of, rules_of
+from coordinator.assembly.tree import Patience, bound, child, tell
+from coordinator.control import LocalControl
+from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.logging import LogHandle, configure
+from coordinator.metrics import Metrics
+from coordinator.ports import CommandRunner
+from coordinator.record import Execution
+from coordinator.scenarios.inject import Tools
+from coordinator.scenarios.undo import Undoer
+from coordinator.secrets import SecretSource
+from coordinator.settings import Settings
+from coordinator.supervision import ChildSpec, Snapshot, Strategy, Supervisor, SupervisorSpec
+
+POOL: Final = "running"
+"""The supervisor under which every running execution is a child of its own."""
+
+LOG_FILE: Final = "test-coordinator.jsonl"
+
+
+class SystemClock:
+    """Satisfies `ports.Clock` with the machine's own time."""
+
+    def monotonic(self) -> float:
+        """Seconds on the event loop's clock."""
+        return anyio.current_time()
+
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+        return datetime.now(UTC)
+
+
+class _Measured:
+    """A command runner that counts what it runs."""
+
+    def __init__(self, runner: CommandRunner, metrics: Metrics) -> None:
+        self._runner = runner
+        self._metrics = metrics
+
+    async def run(self, command: DockerCommand) -> Outcome:
+        """See `ports.CommandRunner`."""
+        outcome = await self._runner.run(command)
+        self._metrics.docker_command(command.argv[0], outcome.duration_s)
+        return outcome
+
+
+class Parts:
+    """Everything below the interfaces. `role` says in the lock on DATA_DIR what holds it: serve or run."""
+
+    def __init__(self, settings: Settings, *, role: str, patience: Patience | None = None) -> None:
+        """Make them. Raises InvalidSettings."""
+        self._settings = settings
+        self.patience = patience or Patience()
+        self._rules = rules_of(settings)
+        self.clock = SystemClock()
+        self.metrics = Metrics(settings.identity)
+        self.watchers: list[Callable[[Snapshot], None]] = []
+        secrets = SecretSource(settings.data_dir, os.environ)
+        docker = DockerCommandRunner(
+            settings.docker_host,
+            secrets.resolve,
+            helper_image=HelperImage(settings.helper_image, __version__),
+            instance=settings.service_instance_name,
+        )
+        self._prepare_helper = docker.prepare_helper
+        self._runner = _Measured(docker, self.metrics)
+        self._facts = DockerFacts(settings.docker_host)
+        self.ledger = LedgerActor(settings.data_dir, settings.service_instance_name, role=role)
+        self._undoer = Undoer(self._runner, self._facts, self.ledger, self.clock)
+        self._prober = Prober(facts=self._facts, runner=self._runner, secrets=secrets.resolve)
+        self.data_adapter = DataAdapterActor(
+            adapter_config_of(settings),
+            self.ledger,
+            retention_days=settings.scenario_results_retention_days,
+            on_lag=self.metrics.outbox_lag,
+        )
+        self._add_workers()
+        self.control = LocalControl(
+            lambda: self.supervisor,
+            self._executions,
+            self._recovery,
+            self.ledger,
+            self._facts,
+            self._rules.policy,
+            docker_status=lambda: self._chaos.status,
+            store_status=lambda: self.data_adapter.status,
+            undo_deadline_s=settings.undo_deadline_seconds,
+            history=self.data_adapter.history if settings.postgres_url.get_secret_value() else None,
+        )
+
+    def _add_workers(self) -> None:
+        settings = self._settings
+        tools = Tools(
+            self._runner,
+            self._facts,
+            self.ledger,
+            self.clock,
+            self._undoer,
+            settings.undo_deadline_seconds,
+            self.metrics,
+            self._prepare_helper,
+        )
+        self._executions = ExecutionsActor(
+            self._rules,
+            tools,
+            self._prober,
+            max_concurrent=settings.max_concurrent_executions,
+            stop_timeout_s=settings.shutdown_deadline_seconds,
+            random=random.SystemRandom(),
+            start_child=self._start_execution,
+            on_finished=self._finished,
+        )
+        self._recovery = RecoveryActor(
+            self.ledger,
+            self._facts,
+            self._runner,
+            self._undoer,
+            self.clock,
+            instance=settings.service_instance_name,
+            playing=self._executions.playing,
+            retention_days=settings.scenario_results_retention_days,
+        )
+        self._chaos = ChaosActor(self._facts, on_engine_up=self._recovery.wake)
+
+    def children(self, *, recovery: bool = True) -> tuple[ChildSpec, ...]:
+        """The children that every coordinator has, in start order."""
+        pool = ChildSpec(id=POOL, start=SupervisorSpec(id=POOL, strategy=Strategy.POOL), critical=False)
+        return (
+            child(self.ledger, self.patience),
+            child(self.data_adapter, self.patience),
+            child(self._chaos, self.patience),
+            child(self._prober, self.patience),
+            *((child(self._recovery, self.patience),) if recovery else ()),
+            pool,
+            child(self._executions, self.patience),
+        )
+
+    def plant(self, *children: ChildSpec) -> Supervisor:
+        """Make the tree of these children."""
+        patience = self.patience
+        spec = SupervisorSpec(id="root", children=children, intensity=patience.intensity, period_s=patience.period_s)
+        self.supervisor = Supervisor(
+            spec, clock=time.time, random=random.SystemRandom(), report=tell, on_snapshot=self._published
+        )
+        self.metrics.follow(lambda: self.supervisor.snapshot)
+        return self.supervisor
+
+    async def _start_execution(self, spec: ChildSpec) -> object:
+        """Put an execution into the pool, its messages bound to its own place in the tree."""
+        body = spec.start
+        if isinstance(body, SupervisorSpec):
+            raise TypeError("an execution is a worker")
+        return await self.supervisor.start_child(replace(spec, start=partial(bound, body)), under=POOL)
+
+    def _finished(self, execution: Execution) -> None:
+        if execution.verdict is not None:
+            self.metrics.execution_finished(execution.verdict)
+        self._recovery.wake()
+
+    def _published(self, snapshot: Snapshot) -> None:
+        self.metrics.executions_active(self._executions.active())
+        for watcher in self.watchers:
+            watcher(snapshot)
+
+
+def logs(settings: Settings, *, to_stdout: bool) -> LogHandle:
+    """The log of this process, in DATA_DIR and, where asked, on standard output."""
+    return configure(
+        settings.identity,
+        level=settings.log_level,
+        file=settings.data_dir / "logs" / LOG_FILE,
+        stream=sys.stdout if to_stdout else None,
+        stream_format=settings.log_format,
+    )
