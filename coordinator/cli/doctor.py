@@ -1,0 +1,285 @@
+"""`doctor`: what is ready here and what is not. Facts are gathered first; the checks only judge them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+import anyio
+import click
+
+from coordinator.cli import exit_codes
+from coordinator.cli.catalogue import fault_kinds
+from coordinator.cli.output import as_json as json_text
+from coordinator.cli.output import pairs, result
+from coordinator.cli.tools import Tools, Where, prints_json
+from coordinator.faults.catalogue import KINDS
+from coordinator.faults.facts import EngineInfo, Value
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from coordinator.settings import Settings
+
+OLDEST_CLI: Final = 25
+"""The first major version of the docker command line that speaks to a current engine."""
+STRICT_ENGINE: Final = 29
+"""The first major version of the engine that refuses an older command line."""
+
+State = Literal["ok", "warning", "problem", "not configured"]
+PortState = Literal["free", "any", "in use", "not allowed"]
+
+
+class Findings(Value):
+    """What was found, unjudged. An error is empty where there is none."""
+
+    endpoint: str
+    socket_error: str = ""
+    engine: EngineInfo | None = None
+    engine_error: str = ""
+    cli_version: str = ""
+    cli_error: str = ""
+    helper_error: str = ""
+    """Why there is no image for helpers and none can be built."""
+    data_dir: str
+    data_dir_error: str = ""
+    store_error: str = ""
+    coordinator: str = ""
+    """The URL of the coordinator that holds DATA_DIR; empty when none answers."""
+    ports: dict[str, tuple[int, PortState]] = {}
+    stores: dict[str, str] = {}
+    """Postgres and Redis: the URL with its password masked; empty when not configured."""
+    injection_enabled: bool = True
+    faults_disabled: tuple[str, ...] = ()
+
+
+class Check(Value):
+    """One judgement, with what to do where something is to be done."""
+
+    name: str
+    state: State
+    text: str
+
+
+class Ability(Value):
+    """Whether a fault type works here, and why not."""
+
+    type: str
+    state: Literal["ready", "not here"]
+    why: str = ""
+
+
+@click.command()
+@prints_json
+@click.pass_obj
+def doctor(tools: Tools, *, as_json: bool) -> int:
+    """Look at engine, socket, docker CLI, store, ports and fault types; exit code 1 when something must be mended."""
+    found = anyio.run(gather, tools, tools.load())
+    judged, able = checks(found), abilities(found)
+    if as_json:
+        body: dict[str, JsonValue] = {
+            "checks": [check.model_dump(mode="json") for check in judged],
+            "faults": [ability.model_dump(mode="json") for ability in able],
+        }
+        result(json_text(body))
+    else:
+        lines = [(check.name, f"{check.state}: {check.text}") for check in judged]
+        kinds = [(one.type, f"{one.state}: {one.why}" if one.why else one.state) for one in able]
+        result(pairs(lines) + "\nfaults\n" + pairs([(f"  {name}", text) for name, text in kinds]))
+    return exit_codes.FAILED if any(check.state == "problem" for check in judged) else exit_codes.OK
+
+
+# ---------------------------------------------------------------- judging
+
+
+def checks(found: Findings) -> tuple[Check, ...]:
+    """Every check, in the order in which a person would mend things."""
+    return (
+        _plain("socket", found.socket_error, found.endpoint),
+        _plain("engine", found.engine_error, _engine_text(found.engine)),
+        _cli(found),
+        _plain("data dir", found.data_dir_error, found.data_dir),
+        _plain(
+            "store",
+            found.store_error,
+            f"held by the coordinator at {found.coordinator}" if found.coordinator else "opens",
+        ),
+        *(_port(name, port, state, found.coordinator) for name, (port, state) in found.ports.items()),
+        *(
+            Check(name=name, state="ok" if url else "not configured", text=url or "not needed")
+            for name, url in found.stores.items()
+        ),
+        Check(name="injection", state="ok", text="enabled")
+        if found.injection_enabled
+        else Check(name="injection", state="warning", text="CHAOS_INJECTION_ENABLED is false: every fault is refused"),
+    )
+
+
+def abilities(found: Findings) -> tuple[Ability, ...]:
+    """Every fault type: each needs an engine, some a helper image."""
+    return tuple(_ability(kind.type, found) for kind in fault_kinds())
+
+
+def _ability(kind: str, found: Findings) -> Ability:
+    why = ""
+    if kind in found.faults_disabled:
+        why = "named in FAULTS_DISABLED"
+    elif not found.injection_enabled:
+        why = "CHAOS_INJECTION_ENABLED is false"
+    elif found.engine is None:
+        why = "no engine answers"
+    elif not found.cli_version:
+        why = "no docker command line"
+    elif KINDS[kind].by_helper:
+        why = found.helper_error
+    return Ability(type=kind, state="not here" if why else "ready", why=why)
+
+
+def _plain(name: str, error: str, text: str) -> Check:
+    return Check(name=name, state="problem" if error else "ok", text=error or text)
+
+
+def _engine_text(engine: EngineInfo | None) -> str:
+    if engine is None:
+        return ""
+    return f"version {engine.version}, API {engine.api_version}, {engine.operating_system}".rstrip(", ")
+
+
+def _cli(found: Findings) -> Check:
+    version, engine = found.cli_version, found.engine
+    if not version:
+        return Check(name="docker cli", state="problem", text=found.cli_error)
+    if _major(version) >= OLDEST_CLI:
+        return Check(name="docker cli", state="ok", text=f"version {version}")
+    if engine is not None and _major(engine.version) >= STRICT_ENGINE:
+        text = f"version {version} is too old for engine {engine.version}: install {OLDEST_CLI} or newer"
+        return Check(name="docker cli", state="problem", text=text)
+    text = f"version {version} will do here; a current engine needs {OLDEST_CLI} or newer"
+    return Check(name="docker cli", state="warning", text=text)
+
+
+def _port(name: str, port: int, state: PortState, coordinator: str) -> Check:
+    variable = name.upper().replace(" ", "_")
+    match state:
+        case "any":
+            return Check(name=name, state="ok", text="any free one")
+        case "free":
+            return Check(name=name, state="ok", text=f"{port} is free")
+        case "in use" if coordinator:
+            return Check(name=name, state="ok", text=f"{port} is held while this coordinator runs")
+        case "in use":
+            return Check(name=name, state="problem", text=f"{port} is in use by another program: set {variable}")
+        case "not allowed":
+            return Check(name=name, state="problem", text=f"{port} is not allowed for this user: set {variable}")
+
+
+def _major(version: str) -> int:
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found else 0
+
+
+# ---------------------------------------------------------------- gathering
+
+
+async def gather(tools: Tools, settings: Settings) -> Findings:
+    """Look, changing nothing but making DATA_DIR where it is missing."""
+    from coordinator.settings import masked
+
+    engine, engine_error, cli, cli_error = await _docker(tools, settings)
+    coordinator, store_error = await _store(tools, settings)
+    return Findings(
+        endpoint=masked(settings.docker_host),
+        socket_error=socket_error(settings.docker_host),
+        engine=engine,
+        engine_error=engine_error,
+        cli_version=cli,
+        cli_error=cli_error,
+        helper_error=await tools.helper_image_error(settings) if engine is not None and cli else "",
+        data_dir=str(settings.data_dir),
+        data_dir_error=_data_dir_error(settings.data_dir),
+        store_error=store_error,
+        coordinator=coordinator,
+        ports={
+            name: (port, port_state(settings.host, port))
+            for name, port in (("http port", settings.http_port), ("grpc port", settings.grpc_port))
+        },
+        stores={"postgres": masked(settings.postgres_url), "redis": masked(settings.redis_url)},
+        injection_enabled=settings.chaos_injection_enabled,
+        faults_disabled=settings.faults_disabled,
+    )
+
+
+async def _docker(tools: Tools, settings: Settings) -> tuple[EngineInfo | None, str, str, str]:
+    """Engine and its error, version of the command line and its error."""
+    from coordinator.errors import CoordinatorError
+
+    engine, engine_error, cli, cli_error = None, "", "", ""
+    try:
+        engine = await tools.engine_info(settings)
+    except CoordinatorError as error:
+        engine_error = exit_codes.told(error).lines[0].removeprefix("test-coordinator: ")
+    try:
+        cli = await tools.docker_cli_version(settings)
+    except CoordinatorError as error:
+        cli_error = exit_codes.told(error).lines[0].removeprefix("test-coordinator: ")
+    return engine, engine_error, cli, cli_error
+
+
+async def _store(tools: Tools, settings: Settings) -> tuple[str, str]:
+    """The URL of the coordinator that holds DATA_DIR, and why the ledger cannot be opened."""
+    from coordinator.client import HttpControl
+    from coordinator.errors import CoordinatorError
+
+    async with AsyncExitStack() as stack:
+        try:
+            control = await stack.enter_async_context(tools.connect(settings, Where(), recovery=False))
+        except CoordinatorError as error:
+            return "", " ".join(str(error).split())
+        return (control.url if isinstance(control, HttpControl) else ""), ""
+
+
+def socket_error(endpoint: str) -> str:
+    """Why the socket of a `unix://` endpoint cannot be used by this user; empty when it can, or is none."""
+    parts = urlsplit(endpoint)
+    if parts.scheme != "unix":
+        return ""
+    path = Path(parts.path)
+    try:
+        if not path.is_socket():
+            what = "is no socket" if path.exists() else "does not exist"
+            return f"{path} {what}: start Docker, or set DOCKER_HOST"
+    except PermissionError:
+        return f"{path} cannot be seen by this user: add it to the docker group, or run as root"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"{path} refuses this user: add it to the docker group and log in again, or run as root"
+    return ""
+
+
+def port_state(host: str, port: int) -> PortState:
+    """Whether a server could listen there now."""
+    if port == 0:
+        return "any"
+    literal = host.removeprefix("[").removesuffix("]")
+    with socket.socket(socket.AF_INET6 if ":" in literal else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((literal, port))
+        except OSError as failed:
+            return "not allowed" if failed.errno == errno.EACCES else "in use"
+    return "free"
+
+
+def _data_dir_error(folder: Path) -> str:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as failed:
+        return f"{folder}: {failed.strerror}: set DATA_DIR to a folder this user may write"

@@ -1,0 +1,163 @@
+"""A coordinator that plays what a test wrote down, for commands to act on: a `ports.Control` without an engine."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+
+from coordinator.cli.tools import Where
+from coordinator.errors import Conflict, CoordinatorError, EngineUnreachable, NotFound
+from coordinator.faults.facts import EngineInfo
+from coordinator.ports import Candidate, Readiness, UndoneFaults
+from coordinator.record import ENDED, Execution, ExecutionState, Fault, Report, Submission, TimelineEntry, Verdict
+from coordinator.scenarios.plan import Plan
+from coordinator.settings import Settings
+from coordinator.supervision import ChildState, ChildView, Snapshot
+from tests.unit.cli import played
+
+ENGINE = EngineInfo(id="E", endpoint="unix:///sock", version="29.1.0", api_version="1.52", operating_system="Debian")
+
+
+class ScriptedControl:
+    """Shows the frames of one execution, the next at each look; stopped, it goes to `when_stopped`."""
+
+    def __init__(
+        self,
+        frames: Sequence[Execution] = (),
+        *,
+        when_stopped: Execution | None = None,
+        left_broken: tuple[str, ...] = (),
+        outstanding: Sequence[Fault] = (),
+        stuck: Collection[str] = (),
+        planned: Plan | None = None,
+        candidates: Sequence[Candidate] | None = (),
+    ) -> None:
+        self.submissions: list[Submission] = []
+        self.stops: list[str] = []
+        self.submitted = anyio.Event()
+        self._frames = list(frames)
+        self._when_stopped = when_stopped
+        self._left_broken = left_broken
+        self._outstanding = {fault.id: fault for fault in outstanding}
+        self._stuck = stuck
+        self._planned = planned or played.plan()
+        self._candidates = candidates
+
+    async def submit(self, submission: Submission, *, idempotency_key: str | None = None) -> Execution:
+        self.submissions.append(submission)
+        self.submitted.set()
+        return played.queued()
+
+    async def plan(self, submission: Submission) -> Plan:
+        self.submissions.append(submission)
+        return self._planned
+
+    async def execution(self, execution_id: str) -> Execution:
+        if not self._frames or execution_id != self._frames[0].id:
+            raise NotFound(f"execution {execution_id}: there is none")
+        return self._frames.pop(0) if len(self._frames) > 1 else self._frames[0]
+
+    async def executions(
+        self, states: Collection[ExecutionState] | None = None, limit: int = 50, after: str | None = None
+    ) -> tuple[Execution, ...]:
+        found = [frame for frame in self._frames[:1] if states is None or frame.state in states]
+        return tuple(found[:limit])
+
+    async def finished(self, execution_id: str) -> Execution:
+        while True:
+            execution = await self.execution(execution_id)
+            if execution.state is ExecutionState.FINISHED:
+                return execution
+            await anyio.lowlevel.checkpoint()
+
+    async def timeline(self, execution_id: str, after: int) -> tuple[TimelineEntry, ...]:
+        return (await self.finished(execution_id)).timeline[after:]
+
+    async def report(self, execution_id: str) -> Report:
+        return played.report(await self.execution(execution_id), self._left_broken)
+
+    async def stop(self, execution_id: str, reason: str) -> Execution:
+        if (await self.execution(execution_id)).state is ExecutionState.FINISHED:
+            raise Conflict(f"execution {execution_id}: is finished")
+        self.stops.append(reason)
+        self._frames = [self._when_stopped or played.execution(verdict=Verdict.ABORTED, reason=reason)]
+        return self._frames[0]
+
+    async def faults(self) -> tuple[Fault, ...]:
+        return tuple(fault for fault in self._outstanding.values() if fault.state not in ENDED)
+
+    async def undo(self, fault_id: str) -> UndoneFaults:
+        if fault_id not in self._outstanding:
+            raise NotFound(f"fault {fault_id}: is not outstanding")
+        if fault_id in self._stuck:
+            return UndoneFaults(undone=(), failed={fault_id: "the engine refused"})
+        del self._outstanding[fault_id]
+        return UndoneFaults(undone=(fault_id,), failed={})
+
+    async def undo_all(self, reason: str) -> UndoneFaults:
+        parts = [await self.undo(fault_id) for fault_id in list(self._outstanding)]
+        return UndoneFaults(
+            undone=tuple(one for part in parts for one in part.undone),
+            failed={name: why for part in parts for name, why in part.failed.items()},
+        )
+
+    async def forget(self, fault_id: str) -> None:
+        del self._outstanding[fault_id]
+
+    async def candidates(self) -> tuple[Candidate, ...]:
+        if self._candidates is None:
+            raise EngineUnreachable("Docker engine at unix:///sock: no such socket: start Docker")
+        return tuple(self._candidates)
+
+    def tree(self) -> Snapshot:
+        return Snapshot(
+            ChildView(
+                id="root", path="root", kind="supervisor", state=ChildState.RUNNING, critical=True, incarnation=1,
+                restarts=0, since=0.0,
+            )
+        )  # fmt: skip
+
+    async def restart_actor(self, actor_id: str) -> None:
+        raise NotFound(f"actor {actor_id}: there is none")
+
+    async def reset_actor(self, actor_id: str) -> None:
+        raise NotFound(f"actor {actor_id}: there is none")
+
+    def readiness(self) -> Readiness:
+        return Readiness(status="ready", checks={})
+
+
+class ScriptedConnect:
+    """Connects to one scripted coordinator, or fails; remembers what was asked for."""
+
+    def __init__(self, control: ScriptedControl, failure: CoordinatorError | None = None) -> None:
+        self.asked: list[tuple[Where, bool]] = []
+        self._control = control
+        self._failure = failure
+
+    @asynccontextmanager
+    async def __call__(self, settings: Settings, where: Where, *, recovery: bool) -> AsyncIterator[ScriptedControl]:
+        self.asked.append((where, recovery))
+        if self._failure is not None:
+            raise self._failure
+        yield self._control
+
+
+async def engine_info(settings: Settings) -> EngineInfo:
+    """An engine that answers."""
+    return ENGINE
+
+
+async def no_engine(settings: Settings) -> EngineInfo:
+    """An engine that does not."""
+    raise EngineUnreachable("Docker engine at unix:///sock: no such socket: start Docker")
+
+
+async def helper_image_error(settings: Settings) -> str:
+    return ""
+
+
+async def docker_cli_version(settings: Settings) -> str:
+    """A current command line."""
+    return "29.1.0"

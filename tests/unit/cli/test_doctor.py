@@ -1,0 +1,130 @@
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from coordinator.cli.doctor import Findings, abilities, checks, port_state, socket_error
+from coordinator.cli.tools import Tools
+from coordinator.errors import DataDirInUse
+from tests.unit.cli.conftest import Call
+from tests.unit.cli.scripted import ENGINE, ScriptedConnect, ScriptedControl, docker_cli_version, no_engine
+
+WELL = Findings(
+    endpoint="unix:///sock", engine=ENGINE, cli_version="29.1.0", data_dir="/d", ports={"http port": (8080, "free")},
+    stores={"postgres": "", "redis": "redis://:***@h"},
+)  # fmt: skip
+
+
+def judged(found: Findings) -> dict[str, tuple[str, str]]:
+    """State and text by name."""
+    return {check.name: (check.state, check.text) for check in checks(found)}
+
+
+def test_all_well() -> None:
+    """With everything there no check is a problem, and every fault is ready."""
+    assert {state for state, _ in judged(WELL).values()} == {"ok", "not configured"}
+    assert judged(WELL)["postgres"][0] == "not configured"
+    assert {ability.state for ability in abilities(WELL)} == {"ready"}
+
+
+@pytest.mark.parametrize(
+    ("cli", "engine", "state"),
+    [
+        ("28.2.2", "29.0.0", "ok"),
+        ("25.0.0", "29.0.0", "ok"),
+        ("24.0.9", "29.0.0", "problem"),
+        ("20.10.24", "20.10.24", "warning"),
+    ],
+)
+def test_the_command_line_must_speak_to_the_engine(cli: str, engine: str, state: str) -> None:
+    """25 is new enough for all; older ones do for older engines, and not for a current one."""
+    found = WELL.model_copy(update={"cli_version": cli, "engine": ENGINE.model_copy(update={"version": engine})})
+    assert judged(found)["docker cli"][0] == state
+
+
+def test_without_an_engine_no_fault_is_ready() -> None:
+    """The engine's error is told as it is, and every fault names it as the reason."""
+    found = WELL.model_copy(update={"engine": None, "engine_error": "start Docker"})
+    assert judged(found)["engine"] == ("problem", "start Docker")
+    assert {(ability.state, ability.why) for ability in abilities(found)} == {("not here", "no engine answers")}
+
+
+def test_disabled_faults_are_not_here() -> None:
+    """FAULTS_DISABLED takes single types away, CHAOS_INJECTION_ENABLED all."""
+    some = {one.type: one.state for one in abilities(WELL.model_copy(update={"faults_disabled": ("exec",)}))}
+    assert (some["exec"], some["container_kill"]) == ("not here", "ready")
+    off = WELL.model_copy(update={"injection_enabled": False})
+    assert {ability.state for ability in abilities(off)} == {"not here"}
+    assert judged(off)["injection"][0] == "warning"
+
+
+def test_a_fault_by_helper_needs_its_image() -> None:
+    """Without a helper image, and no way to build one, the faults done by helpers say so; the others are ready."""
+    able = {one.type: one for one in abilities(WELL.model_copy(update={"helper_error": "no helper image"}))}
+    assert (able["container_crash"].state, able["container_crash"].why) == ("not here", "no helper image")
+    assert able["container_kill"].state == "ready"
+
+
+def test_a_port_in_use_is_a_problem_unless_ours() -> None:
+    """Another program on the port is a problem; the coordinator of this DATA_DIR is not."""
+    used = WELL.model_copy(update={"ports": {"http port": (8080, "in use")}})
+    assert judged(used)["http port"] == ("problem", "8080 is in use by another program: set HTTP_PORT")
+    ours = used.model_copy(update={"coordinator": "http://127.0.0.1:8080"})
+    assert judged(ours)["http port"][0] == "ok"
+    assert judged(ours)["store"] == ("ok", "held by the coordinator at http://127.0.0.1:8080")
+
+
+def test_the_state_of_a_port_is_what_bind_says() -> None:
+    """A port with a listener is in use, without one free, and 0 is any."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert port_state("127.0.0.1", port) == "in use"
+    assert port_state("127.0.0.1", port) == "free"
+    assert port_state("127.0.0.1", 0) == "any"
+
+
+def test_a_socket_is_looked_at(tmp_path: Path) -> None:
+    """Missing, no socket, usable: each is told apart; TCP has none."""
+    path = tmp_path / "docker.sock"
+    assert "does not exist" in socket_error(f"unix://{path}")
+    path.write_text("")
+    assert "is no socket" in socket_error(f"unix://{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        assert socket_error(f"unix://{path}") == ""
+    assert socket_error("tcp://127.0.0.1:2375") == ""
+
+
+def test_the_command_looks_and_judges(call: Call, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` prints each check; a problem makes the exit code 1; it undoes nothing."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PORT", "0")
+    monkeypatch.setenv("GRPC_PORT", "0")
+    well = call("doctor")
+    assert (well.code, "engine      ok: version 29.1.0" in well.out) == (0, True)
+    connect = ScriptedConnect(ScriptedControl())
+    tools = Tools(connect=connect, engine_info=no_engine, docker_cli_version=docker_cli_version)
+    ill = call("doctor", tools=tools)
+    assert (ill.code, "problem: Docker engine at unix:///sock" in ill.out) == (1, True)
+    assert [recovery for _, recovery in connect.asked] == [False]
+
+
+def test_as_json_with_a_store_that_is_held(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--json` has checks and faults; a DATA_DIR held by a process that does not answer is a problem."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    connect = ScriptedConnect(ScriptedControl(), DataDirInUse("held by process 7"))
+    tools = Tools(connect=connect, engine_info=no_engine, docker_cli_version=docker_cli_version)
+    body = json.loads(call("doctor", "--json", tools=tools).out)
+    store = next(check for check in body["checks"] if check["name"] == "store")
+    assert store == {"name": "store", "state": "problem", "text": "held by process 7"}
+    assert {fault["type"] for fault in body["faults"]} >= {"container_kill", "exec"}
+
+
+def test_secrets_are_not_shown(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store URLs appear with their password masked."""
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://me:hunter2@db/x")
+    said = call("doctor")
+    assert "hunter2" not in said.out + said.err
+    assert "postgresql://me:***@db/x" in said.out

@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from coordinator.scenarios.parse import parse
+from tests.unit.cli.conftest import Call
+
+
+def test_a_valid_file_is_ok(call: Call) -> None:
+    """A line a file on standard output, exit code 0."""
+    said = call("validate", "kill.yaml")
+    assert (said.code, said.out, said.err) == (0, "kill.yaml: ok\n", "")
+
+
+def test_every_problem_of_every_file_is_told(call: Call, workplace: Path) -> None:
+    """All errors of all files are told, with file and line; good files are still ok; exit code 2."""
+    good = (workplace / "kill.yaml").read_text()
+    (workplace / "bad.yaml").write_text(good.replace("duration: 1s", "duration: 1").replace("kind:", "kid:"))
+    (workplace / "worse.yaml").write_bytes(b"\xff\xfe\x00")
+    said = call("validate", "bad.yaml", "kill.yaml", "worse.yaml", "none.yaml")
+    assert (said.code, said.out) == (2, "kill.yaml: ok\n")
+    lines = said.err.splitlines()
+    assert [line for line in lines if line.startswith("bad.yaml:") and "kid" in line]
+    assert [line for line in lines if line.startswith("bad.yaml:") and "did you mean 1s" in line]
+    assert [line for line in lines if line.startswith("worse.yaml")]
+    assert [line for line in lines if "none.yaml" in line]
+
+
+def test_a_file_too_large_is_refused(call: Call, workplace: Path) -> None:
+    """Ten megabytes are told to be too many, and are not read to the end."""
+    (workplace / "big.yaml").write_bytes(b"# " + b"x" * 10_000_000)
+    said = call("validate", "big.yaml")
+    assert said.code == 2
+    assert len(said.err) < 500
+
+
+def test_the_starter_is_valid_and_bears_its_name(call: Call, workplace: Path) -> None:
+    """`init NAME` writes a scenario of that name that validates."""
+    said = call("init", "my-first")
+    assert (said.code, said.out) == (0, "my-first.yaml\n")
+    text = (workplace / "my-first.yaml").read_text()
+    assert parse(text, file="my-first.yaml").scenario.metadata.name == "my-first"
+    assert call("validate", "my-first.yaml").code == 0
+
+
+def test_init_never_overwrites(call: Call, workplace: Path) -> None:
+    """A file that is there stays as it is, with exit code 2."""
+    before = (workplace / "kill.yaml").read_text()
+    said = call("init", "kill")
+    assert (said.code, said.out) == (2, "")
+    assert (workplace / "kill.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["../x", "A", "a b", ""])
+def test_init_takes_only_names(call: Call, workplace: Path, name: str) -> None:
+    """A name that is none, or a path, is refused and nothing is written."""
+    before = set(workplace.rglob("*"))
+    assert call("init", name).code == 2
+    assert set(workplace.rglob("*")) == before
+
+
+def test_schema_is_a_json_schema(call: Call) -> None:
+    """`schema` prints a JSON Schema of scenarios."""
+    schema = json.loads(call("schema").out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert "phases" in schema["properties"]
