@@ -21,11 +21,13 @@ from coordinator.errors import (
     EngineUnreachable,
     InvalidScenario,
     LedgerUnavailable,
+    LibraryUnavailable,
     MissingSecret,
     NotFound,
     Problem,
     Refused,
 )
+from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.ports import Candidate, Readiness, UndoneFaults
 from coordinator.record import Execution, ExecutionState, Fault, Report, Submission, TimelineEntry, Timestamp
 from coordinator.reports import parse_report
@@ -116,6 +118,7 @@ class _Page(_Loose):
 _BY_KIND: Final[Mapping[str, type[CoordinatorError]]] = {
     "engine-unreachable": EngineUnreachable,
     "ledger-unavailable": LedgerUnavailable,
+    "library-unavailable": LibraryUnavailable,
     "missing-secret": MissingSecret,
     "refused": Refused,
 }
@@ -126,6 +129,7 @@ _BY_STATUS: Final[Mapping[int, type[CoordinatorError]]] = {
 _FAULTS: Final = TypeAdapter(tuple[Fault, ...])
 _EXECUTIONS: Final = TypeAdapter(tuple[Execution, ...])
 _CANDIDATES: Final = TypeAdapter(tuple[Candidate, ...])
+_SCENARIOS: Final = TypeAdapter(tuple[ScenarioSummary, ...])
 _ACTORS: Final = TypeAdapter(tuple[_Actor, ...])
 
 
@@ -264,6 +268,25 @@ class HttpControl:
     async def stop(self, execution_id: str, reason: str) -> Execution:  # noqa: ARG002  # the API takes no reason
         """Ask it to stop and undo; returns at once. Raises NotFound, Conflict when it is finished."""
         return self._read(Execution, await self._call("DELETE", f"/api/v1/executions/{quote(execution_id, safe='')}"))
+
+    # ------------------------------------------------------------ scenarios
+
+    async def scenarios(self) -> tuple[ScenarioSummary, ...]:
+        """The scenarios that have a name."""
+        return self._checked(_SCENARIOS, (await self._page("/api/v1/scenarios", {})).items)
+
+    async def scenario(self, name: str) -> ScenarioDetails:
+        """One of them. Raises NotFound."""
+        return self._read(ScenarioDetails, await self._call("GET", f"/api/v1/scenarios/{quote(name, safe='')}"))
+
+    async def save_scenario(self, name: str, text: str) -> bool:
+        """Keep one; whether it is new. Raises InvalidScenario, Conflict."""
+        path = f"/api/v1/scenarios/{quote(name, safe='')}"
+        return (await self._call("PUT", path, {"yaml": text})).status_code == httpx.codes.CREATED
+
+    async def delete_scenario(self, name: str) -> None:
+        """Forget one. Raises NotFound, Conflict."""
+        await self._call("DELETE", f"/api/v1/scenarios/{quote(name, safe='')}")
 
     # ------------------------------------------------------------ faults and containers
 

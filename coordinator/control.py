@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
 
 from coordinator.errors import Conflict, NotFound
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.targeting import Policy, why_not
+from coordinator.library import Library, ScenarioDetails, ScenarioSummary
 from coordinator.past import Past
 from coordinator.ports import Candidate, EngineFacts, History, Ledger, Readiness, UndoneFaults
 from coordinator.record import Execution, ExecutionState, Fault, FaultRow, Report, Submission, TimelineEntry
@@ -90,6 +92,7 @@ class LocalControl:
         ledger: Ledger,
         facts: EngineFacts,
         policy: Policy,
+        library: Library,
         *,
         docker_status: Callable[[], str],
         store_status: Callable[[], Mapping[str, str]],
@@ -108,6 +111,7 @@ class LocalControl:
         self._past = Past(executions, ledger, history)
         self._facts = facts
         self._policy = policy
+        self._library = library
         self._docker_status = docker_status
         self._store_status = store_status
         self._undo_deadline_s = undo_deadline_s
@@ -158,6 +162,24 @@ class LocalControl:
         """Take no more work, stop and undo what runs, and wait for it. Whether everything of ours is put back."""
         await self._executions.stop_all(reason, drain=True)
         return not await self._ledger.faults(outstanding=True)
+
+    # ------------------------------------------------------------ scenarios
+
+    async def scenarios(self) -> tuple[ScenarioSummary, ...]:
+        """See `ports.Control`."""
+        return await anyio.to_thread.run_sync(self._library.all)
+
+    async def scenario(self, name: str) -> ScenarioDetails:
+        """See `ports.Control`."""
+        return await anyio.to_thread.run_sync(self._library.get, name)
+
+    async def save_scenario(self, name: str, text: str) -> bool:
+        """See `ports.Control`."""
+        return await anyio.to_thread.run_sync(self._library.put, name, text)
+
+    async def delete_scenario(self, name: str) -> None:
+        """See `ports.Control`."""
+        await anyio.to_thread.run_sync(self._library.remove, name)
 
     # ------------------------------------------------------------ faults
 

@@ -72,6 +72,10 @@ class HistoryUnavailable(CoordinatorError):
     """The history in Postgres cannot be asked now; the message says why."""
 
 
+class LibraryUnavailable(CoordinatorError):
+    """The scenarios in DATA_DIR cannot be read or written now; the message says why."""
+
+
 class DataDirInUse(CoordinatorError):
     """Another coordinator holds this DATA_DIR; the message names its pid."""
 

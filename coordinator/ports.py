@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock, Value
+from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.record import (
     Execution,
     ExecutionState,
@@ -302,6 +303,25 @@ class Control(Protocol):
 
     async def plan(self, submission: Submission) -> Plan:
         """What it would do, touching nothing. Raises InvalidScenario, EngineUnreachable, MissingSecret."""
+        ...
+
+    async def scenarios(self) -> tuple[ScenarioSummary, ...]:
+        """The scenarios that have a name, sorted by it. Raises LibraryUnavailable, as do the next three."""
+        ...
+
+    async def scenario(self, name: str) -> ScenarioDetails:
+        """One of them with its text. Raises NotFound."""
+        ...
+
+    async def save_scenario(self, name: str, text: str) -> bool:
+        """Keep a scenario under its name, replacing an older one; whether it is new.
+
+        Raises InvalidScenario, Conflict for a built-in one.
+        """
+        ...
+
+    async def delete_scenario(self, name: str) -> None:
+        """Forget a kept scenario. Raises NotFound, Conflict for a built-in one."""
         ...
 
     async def execution(self, execution_id: str) -> Execution:

@@ -23,9 +23,10 @@ from quart.ctx import RequestContext
 from quart.typing import ResponseTypes
 from werkzeug.exceptions import HTTPException
 
-from actors.http_api import engine, events, executions, health, page, problems, scenarios, tree, upload
+from actors.http_api import docs, engine, events, executions, health, page, problems, reports, scenarios, tree, upload
 from actors.http_api.detached import Detached
 from actors.http_api.guard import MAX_BODY_BYTES, Guard, Head, has_body, secured
+from actors.http_api.operations import Operation, Said, described
 from coordinator.errors import CoordinatorError, InvalidScenario, LedgerUnavailable
 from coordinator.identity import Identity
 from coordinator.logging import log, task
@@ -132,13 +133,16 @@ def make_app(served: Served, detached: Detached) -> Api:
         health.routes(served.control, served.identity, served.now),
         tree.routes(served.control, detached, OWN_NAME),
         engine.routes(served.control, detached),
-        scenarios.routes(),
+        scenarios.routes(served.control),
         executions.routes(served.control, detached),
+        reports.routes(served.control),
         events.routes(served.control, app.ending),
+        docs.routes(app, served.identity),
     ):
         app.register_blueprint(blueprint, url_prefix=PREFIX)
 
     @app.get("/metrics")
+    @described(Operation("Measurements", {HTTPStatus.OK: Said("Prometheus text", media_types=("text/plain",))}))
     async def show_metrics() -> Response:
         # Without a ledger nobody knows: the last count stays.
         with suppress(LedgerUnavailable):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from quart import Blueprint, Response
 
 from actors.http_api.answers import answer, page
 from actors.http_api.detached import Detached
-from coordinator.ports import Candidate, Control
+from actors.http_api.operations import UNAVAILABLE, Operation, described, ok, page_of
+from coordinator.ports import Candidate, Control, UndoneFaults
+from coordinator.record import Fault
 
 REASON = "asked for over HTTP: undo everything"
 _NEVER = "0001-01-01T"
@@ -18,18 +22,40 @@ def routes(control: Control, detached: Detached) -> Blueprint:
     blueprint = Blueprint("engine", __name__)
 
     @blueprint.get("/containers")
+    @described(
+        Operation(
+            "List the engine's containers, and why each may not be a target",
+            ok("By name", page_of(Candidate)),
+            errors=(UNAVAILABLE,),
+        )
+    )
     async def list_containers() -> Response:
         return page([_shown(candidate) for candidate in await control.candidates()])
 
     @blueprint.get("/faults")
+    @described(Operation("List the outstanding faults", ok("As armed", page_of(Fault)), errors=(UNAVAILABLE,)))
     async def list_faults() -> Response:
         return page(await control.faults())
 
     @blueprint.delete("/faults/<fault_id>")
+    @described(
+        Operation(
+            "Undo one fault now",
+            ok("What was undone, and what could not be", UndoneFaults),
+            errors=(HTTPStatus.NOT_FOUND, UNAVAILABLE),
+        )
+    )
     async def undo(fault_id: str) -> Response:
         return answer(await detached.finish(control.undo(fault_id)))
 
     @blueprint.delete("/faults")
+    @described(
+        Operation(
+            "The red button: stop all executions, undo all faults, wait for it",
+            ok("What was undone, and what could not be", UndoneFaults),
+            errors=(UNAVAILABLE,),
+        )
+    )
     async def undo_all() -> Response:
         return answer(await detached.finish(control.undo_all(REASON)))
 

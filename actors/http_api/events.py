@@ -6,11 +6,14 @@ An event's id is its place in the timeline, which never changes: `Last-Event-ID`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Final
 
 import anyio
+from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
+from actors.http_api.operations import UNAVAILABLE, Operation, Said, described
 from actors.http_api.problems import invalid, wrong_field
 from coordinator.ports import Control
 from coordinator.record import TimelineEntry
@@ -22,11 +25,30 @@ _MAX_DIGITS: Final = 9
 """Of an event's place."""
 
 
+class EventsHeaders(BaseModel):
+    """Headers of GET …/events."""
+
+    model_config = ConfigDict(frozen=True)
+
+    last_event_id: str | None = Field(
+        default=None, alias="Last-Event-ID", pattern=f"^[0-9]{{1,{_MAX_DIGITS}}}$",
+        description="The id of the last event seen: the next one is told first",
+    )  # fmt: skip
+
+
 def routes(control: Control, ending: anyio.Event) -> Blueprint:
     """GET of an execution's events."""
     blueprint = Blueprint("events", __name__)
 
     @blueprint.get("/executions/<execution_id>/events")
+    @described(
+        Operation(
+            "Follow an execution's timeline",
+            {HTTPStatus.OK: Said("Server-Sent Events; `data` is a TimelineEntry", media_types=("text/event-stream",))},
+            errors=(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, UNAVAILABLE),
+            headers=EventsHeaders,
+        )
+    )
     async def events(execution_id: str) -> Response:
         place = place_of(request.headers.get("Last-Event-ID"))
         # Asked here, so that an unknown id is an answer of its own and not a broken stream.

@@ -1,4 +1,4 @@
-"""Executions as requests and answers: begin, plan, look, stop, report."""
+"""Executions as requests and answers: begin, plan, look, stop."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import re
 from http import HTTPStatus
 from typing import Annotated, Final
 
-import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from quart import Blueprint, Response, request
 
-from actors.http_api.answers import JSON, answer, page
+from actors.http_api.answers import answer, page
 from actors.http_api.body import read_body, read_query
 from actors.http_api.detached import Detached
+from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok, page_of
 from actors.http_api.problems import invalid, wrong_field
 from actors.http_api.scenarios import ScenarioBody
 from coordinator.ports import Control
-from coordinator.record import ExecutionState, Submission
-from coordinator.reports import as_json, as_markdown
+from coordinator.record import Execution, ExecutionState, Submission
+from coordinator.scenarios.plan import Plan
 
 PREFIX: Final = "/api/v1"
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 STOP_REASON: Final = "stopped over HTTP"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_FORMATS: Final = ("json", "markdown")
 _SEED_LIMIT: Final = 2**63
 
 
@@ -35,9 +34,9 @@ class SubmitBody(ScenarioBody):
     expect_plan: str | None = None
     dry_run: StrictBool = False
 
-    def submission(self) -> Submission:
-        """What the coordinator is asked. Raises RequestRejected 422."""
-        text, file = self.source()
+    async def submission(self, control: Control) -> Submission:
+        """What the coordinator is asked. Raises RequestRejected 422, LibraryUnavailable."""
+        text, file = await self.source(control)
         return Submission(
             source=text, file=file, variables=self.variables, seed=self.seed, expect_plan=self.expect_plan
         )
@@ -53,12 +52,43 @@ class ListQuery(BaseModel):
     after: str | None = None
 
 
-class ReportQuery(BaseModel):
-    """What GET …/report takes."""
+class SubmitHeaders(BaseModel):
+    """Headers of POST /executions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
-    format: str = "json"
+    idempotency_key: str | None = Field(
+        default=None, alias="Idempotency-Key", pattern=f"^{_KEY.pattern}$",
+        description="Makes the request safe to repeat: the same key with the same body begins one execution only",
+    )  # fmt: skip
+
+
+_SUBMIT: Final = Operation(
+    "Begin an execution, or plan it",
+    {
+        HTTPStatus.ACCEPTED: Said("It is queued", Execution, headers={"Location": "Where it is"}),
+        HTTPStatus.OK: Said("The plan, with `dry_run`; nothing is begun", Plan),
+    },
+    errors=(HTTPStatus.CONFLICT, UNAVAILABLE),
+    body=SubmitBody,
+    headers=SubmitHeaders,
+)
+_LIST: Final = Operation(
+    "List executions",
+    ok("Newest first, without timelines and faults", page_of(Execution)),
+    errors=(HTTPStatus.UNPROCESSABLE_ENTITY, UNAVAILABLE),
+    query=ListQuery,
+)
+_SHOW: Final = Operation(
+    "Show an execution, live while it runs",
+    ok("As it is now", Execution),
+    errors=(HTTPStatus.NOT_FOUND, UNAVAILABLE),
+)
+_STOP: Final = Operation(
+    "Stop an execution and undo its faults",
+    {HTTPStatus.ACCEPTED: Said("It is asked to; look at it for its end", Execution)},
+    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, UNAVAILABLE),
+)
 
 
 def routes(control: Control, detached: Detached) -> Blueprint:
@@ -66,16 +96,18 @@ def routes(control: Control, detached: Detached) -> Blueprint:
     blueprint = Blueprint("executions", __name__)
 
     @blueprint.post("/executions")
+    @described(_SUBMIT)
     async def submit() -> Response:
         body = await read_body(request, SubmitBody)
         key = _idempotency_key(request.headers.get("Idempotency-Key"))
-        submission = body.submission()
+        submission = await body.submission(control)
         if body.dry_run:
             return answer(await control.plan(submission))
         execution = await detached.finish(control.submit(submission, idempotency_key=key))
         return answer(execution, HTTPStatus.ACCEPTED, {"Location": f"{PREFIX}/executions/{execution.id}"})
 
     @blueprint.get("/executions")
+    @described(_LIST)
     async def list_executions() -> Response:
         query = read_query(request, ListQuery, lists={"state"})
         # One more than asked for tells whether there is a next page.
@@ -84,25 +116,15 @@ def routes(control: Control, detached: Detached) -> Blueprint:
         return page(shown, shown[-1].id if len(found) > len(shown) else None)
 
     @blueprint.get("/executions/<execution_id>")
+    @described(_SHOW)
     async def show(execution_id: str) -> Response:
         return answer(await control.execution(execution_id))
 
     @blueprint.delete("/executions/<execution_id>")
+    @described(_STOP)
     async def stop(execution_id: str) -> Response:
         execution = await detached.finish(control.stop(execution_id, STOP_REASON))
         return answer(execution, HTTPStatus.ACCEPTED)
-
-    @blueprint.get("/executions/<execution_id>/report")
-    async def report(execution_id: str) -> Response:
-        wanted = read_query(request, ReportQuery).format
-        if wanted not in _FORMATS:
-            raise invalid(wrong_field("format", repr(wanted), ", ".join(_FORMATS)))
-        found = await control.report(execution_id)
-        # In a thread: an hour of samples takes long enough to delay everybody else.
-        if wanted == "json":
-            return Response(await anyio.to_thread.run_sync(as_json, found), content_type=JSON)
-        text = await anyio.to_thread.run_sync(as_markdown, found)
-        return Response(text, content_type="text/markdown; charset=utf-8")
 
     return blueprint
 

@@ -20,10 +20,13 @@ from werkzeug.datastructures import Headers
 from actors.http_api.problems import RequestRejected
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-OPEN_PATHS: Final = frozenset({"/", "/metrics", "/api/v1/health", "/api/v1/ready"})
+OPEN_PATHS: Final = frozenset(
+    {"/", "/metrics", "/api/v1/health", "/api/v1/ready", "/api/v1/docs", "/api/v1/docs/style.css"}
+)
 """Answered without the token."""
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{1,5})?")
 _SECURITY: Final = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -82,10 +85,9 @@ class Guard:
 
 
 def secured(response: Response) -> Response:
-    """The response with the headers that keep browsers from doing more with it than show it."""
+    """The response with the headers that keep browsers from doing more with it than show it; a stricter one stays."""
     for name, value in _SECURITY.items():
-        response.headers[name] = value
-    response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault(name, value)
     return response
 
 

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from quart import Blueprint, Response
 
 from actors.http_api.answers import answer
+from actors.http_api.operations import Operation, Said, described
 from coordinator.identity import Identity
-from coordinator.ports import Control
+from coordinator.ports import Control, Readiness
 from coordinator.record import stamp
 from coordinator.supervision import health
 
@@ -36,6 +37,15 @@ def routes(control: Control, identity: Identity, now: Callable[[], datetime]) ->
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/health")
+    @described(
+        Operation(
+            "How the service is",
+            {
+                HTTPStatus.OK: Said("Healthy or degraded", HealthResponse),
+                HTTPStatus.SERVICE_UNAVAILABLE: Said("Unhealthy", HealthResponse),
+            },
+        )
+    )
     async def show_health() -> Response:
         told = HealthResponse(
             status=health(control.tree()).status,
@@ -48,6 +58,15 @@ def routes(control: Control, identity: Identity, now: Callable[[], datetime]) ->
         return answer(told, HTTPStatus.SERVICE_UNAVAILABLE if told.status == UNHEALTHY else HTTPStatus.OK)
 
     @blueprint.get("/ready")
+    @described(
+        Operation(
+            "Whether it takes work",
+            {
+                HTTPStatus.OK: Said("Ready", Readiness),
+                HTTPStatus.SERVICE_UNAVAILABLE: Said("Not ready", Readiness),
+            },
+        )
+    )
     async def show_readiness() -> Response:
         readiness = control.readiness()
         return answer(readiness, HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE)

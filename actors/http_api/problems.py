@@ -17,6 +17,7 @@ from coordinator.errors import (
     EngineUnreachable,
     InvalidScenario,
     LedgerUnavailable,
+    LibraryUnavailable,
     MissingSecret,
     NotFound,
     Problem,
@@ -33,6 +34,7 @@ _KNOWN: Final[Mapping[type[CoordinatorError], tuple[HTTPStatus, str]]] = {
     MissingSecret: (HTTPStatus.UNPROCESSABLE_ENTITY, "missing-secret"),
     EngineUnreachable: (HTTPStatus.SERVICE_UNAVAILABLE, "engine-unreachable"),
     LedgerUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "ledger-unavailable"),
+    LibraryUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "library-unavailable"),
 }
 
 

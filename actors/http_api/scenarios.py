@@ -1,70 +1,86 @@
-"""The built-in scenarios and the judgement of a scenario as answers; also reads the scenario a request brings."""
+"""The scenarios that have a name, and the judgement of a scenario; also finds the scenario a request brings."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from functools import lru_cache
-from typing import Final
+from http import HTTPStatus
+from typing import Annotated, Any, Final
 
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
 from actors.http_api.answers import answer, page
 from actors.http_api.body import read_body
+from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok, page_of
 from actors.http_api.problems import ProblemPart, invalid, wrong_field
 from coordinator.errors import InvalidScenario, NotFound, Problem
-from coordinator.scenarios.parse import builtin_names, builtin_text, parse
+from coordinator.library import ScenarioDetails, ScenarioSummary
+from coordinator.ports import Control
+from coordinator.scenarios.parse import parse
 
+PREFIX: Final = "/api/v1"
 SOURCES: Final = ("scenario", "definition", "yaml")
+
+Variables = dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]]
+
+
+def exactly_one(schema: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Say in a model's schema that one of these is given and the others are not, or null."""
+    kinds = {name: "object" if name == "definition" else "string" for name in names}
+    schema["oneOf"] = [{"required": [name], "properties": {name: {"type": kinds[name]}}} for name in names]
+
+
+def _text_schema(schema: dict[str, Any]) -> None:
+    exactly_one(schema, SOURCES[1:])
+
+
+def _body_schema(schema: dict[str, Any]) -> None:
+    exactly_one(schema, SOURCES)
+    schema["properties"]["variables"]["additionalProperties"] = {"type": ["string", "number"]}
+
+
+class ScenarioText(BaseModel):
+    """A scenario in one of two ways: a JSON object or YAML text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_text_schema)
+
+    definition: dict[str, object] | None = None
+    yaml: str | None = None
+
+    def text(self) -> tuple[str, str]:
+        """The scenario's text and the name its problems bear. Raises RequestRejected 422."""
+        _refuse_all_but_one(self, SOURCES[1:])
+        if self.definition is not None:
+            return json.dumps(self.definition, indent=2), "<definition>"
+        return self.yaml or "", "<yaml>"
 
 
 class ScenarioBody(BaseModel):
-    """A scenario in one of three ways: a built-in one's name, a JSON object, or YAML text."""
+    """A scenario in one of three ways: the name of a kept or built-in one, a JSON object, or YAML text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_body_schema)
 
     scenario: str | None = None
     definition: dict[str, object] | None = None
     yaml: str | None = None
-    variables: dict[str, str] = {}
+    variables: Variables = {}
 
-    def source(self) -> tuple[str, str]:
-        """The scenario's text and the name its problems bear. Raises RequestRejected 422."""
-        given = [name for name in SOURCES if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "missing"
-            raise invalid(wrong_field(given[0] if given else SOURCES[0], found, f"exactly one of {', '.join(SOURCES)}"))
+    async def source(self, control: Control) -> tuple[str, str]:
+        """The scenario's text and the name its problems bear. Raises RequestRejected 422, LibraryUnavailable."""
+        _refuse_all_but_one(self, SOURCES)
         if self.definition is not None:
             return json.dumps(self.definition), "<definition>"
         if self.yaml is not None:
             return self.yaml, "<yaml>"
         name = self.scenario or ""
         try:
-            return builtin_text(name), f"{name}.yaml"
+            return (await control.scenario(name)).source, f"{name}.yaml"
         except NotFound as unknown:
-            near = difflib.get_close_matches(name, builtin_names(), n=1)
-            problem = wrong_field("scenario", f"{name!r} is unknown", ", ".join(builtin_names()), *near)
-            raise invalid(problem) from unknown
-
-
-class ScenarioSummary(BaseModel):
-    """A scenario in a list."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    description: str
-    tags: tuple[str, ...]
-    built_in: bool
-
-
-class ScenarioDetails(ScenarioSummary):
-    """A scenario with its variables' defaults and its text."""
-
-    variables: dict[str, str]
-    source: str
+            names = [known.name for known in await control.scenarios()]
+            near = difflib.get_close_matches(name, names, n=1)
+            raise invalid(wrong_field("scenario", f"{name!r} is unknown", ", ".join(names), *near)) from unknown
 
 
 class Judgement(BaseModel):
@@ -79,23 +95,74 @@ class Judgement(BaseModel):
     problems: tuple[ProblemPart, ...] = ()
 
 
-def routes() -> Blueprint:
-    """GET scenarios, GET one, POST validate."""
+_LIST: Final = Operation(
+    "List the scenarios that have a name", ok("By name", page_of(ScenarioSummary)), errors=(UNAVAILABLE,)
+)
+_SHOW: Final = Operation(
+    "Show one scenario with its text",
+    ok("The scenario", ScenarioDetails),
+    errors=(HTTPStatus.NOT_FOUND, UNAVAILABLE),
+)
+_SAVE: Final = Operation(
+    "Keep a scenario under its name; a built-in one cannot be replaced",
+    {
+        HTTPStatus.OK: Said("It replaced an older one", ScenarioDetails),
+        HTTPStatus.CREATED: Said("It is new", ScenarioDetails, headers={"Location": "Where it is"}),
+    },
+    errors=(HTTPStatus.CONFLICT, UNAVAILABLE),
+    body=ScenarioText,
+)
+_DELETE: Final = Operation(
+    "Forget a kept scenario; a built-in one stays",
+    {HTTPStatus.NO_CONTENT: Said("It is forgotten", media_types=())},
+    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, UNAVAILABLE),
+)
+_VALIDATE: Final = Operation(
+    "Judge a scenario; nothing is kept or run",
+    ok("It has no problems", Judgement),
+    errors=(UNAVAILABLE,),
+    body=ScenarioBody,
+)
+
+
+def routes(control: Control) -> Blueprint:
+    """GET scenarios; GET, PUT, DELETE one; POST validate."""
     blueprint = Blueprint("scenarios", __name__)
 
     @blueprint.get("/scenarios")
+    @described(_LIST)
     async def list_scenarios() -> Response:
-        found = [await anyio.to_thread.run_sync(_details, name) for name in builtin_names()]
-        return page([ScenarioSummary(**one.model_dump(exclude={"variables", "source"})) for one in found])
+        return page(await control.scenarios())
 
     @blueprint.get("/scenarios/<name>")
+    @described(_SHOW)
     async def show_scenario(name: str) -> Response:
-        return answer(await anyio.to_thread.run_sync(_details, name))
+        return answer(await control.scenario(name))
+
+    @blueprint.put("/scenarios/<name>")
+    @described(_SAVE)
+    async def save_scenario(name: str) -> Response:
+        text, file = (await read_body(request, ScenarioText)).text()
+        try:
+            new = await control.save_scenario(name, text)
+        except InvalidScenario as problems:
+            raise _in_file(problems, file) from problems
+        kept = await control.scenario(name)
+        if not new:
+            return answer(kept)
+        return answer(kept, HTTPStatus.CREATED, {"Location": f"{PREFIX}/scenarios/{name}"})
+
+    @blueprint.delete("/scenarios/<name>")
+    @described(_DELETE)
+    async def delete_scenario(name: str) -> Response:
+        await control.delete_scenario(name)
+        return Response(status=HTTPStatus.NO_CONTENT)
 
     @blueprint.post("/scenarios/validate")
+    @described(_VALIDATE)
     async def validate() -> Response:
         body = await read_body(request, ScenarioBody)
-        text, file = body.source()
+        text, file = await body.source(control)
         # In a thread: a mebibyte of YAML takes long enough to delay everybody else.
         return answer(await anyio.to_thread.run_sync(_judged, text, file, body.variables))
 
@@ -119,21 +186,21 @@ def as_asked(error: InvalidScenario) -> InvalidScenario:
     )
 
 
+def _in_file(error: InvalidScenario, file: str) -> InvalidScenario:
+    """The same problems in what the client sent."""
+    return InvalidScenario(
+        tuple(Problem(file, one.line, one.field, one.found, one.allowed, one.suggestion) for one in error.problems)
+    )
+
+
+def _refuse_all_but_one(body: BaseModel, names: tuple[str, ...]) -> None:
+    given = [name for name in names if getattr(body, name) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) or "missing"
+        raise invalid(wrong_field(given[0] if given else names[0], found, f"exactly one of {', '.join(names)}"))
+
+
 def _judged(text: str, file: str, variables: dict[str, str]) -> Judgement:
     parsed = parse(text, file=file, variables=variables)
     name = parsed.scenario.metadata.name
     return Judgement(valid=True, name=name, variables=parsed.variables, warnings=parsed.warnings)
-
-
-@lru_cache(maxsize=64)
-def _details(name: str) -> ScenarioDetails:
-    source = builtin_text(name)
-    scenario = parse(source, file=f"{name}.yaml").scenario
-    return ScenarioDetails(
-        name=name,
-        description=scenario.metadata.description,
-        tags=scenario.metadata.tags,
-        built_in=True,
-        variables=scenario.variables,
-        source=source,
-    )

@@ -10,6 +10,7 @@ from quart import Blueprint, Response
 
 from actors.http_api.answers import answer, page
 from actors.http_api.detached import Detached
+from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok, page_of
 from coordinator.errors import NotFound
 from coordinator.ports import Control
 from coordinator.record import Timestamp
@@ -58,10 +59,21 @@ def routes(control: Control, detached: Detached, own_name: str) -> Blueprint:
     blueprint = Blueprint("actors", __name__)
 
     @blueprint.get("/actors")
+    @described(Operation("List the actors below the root", ok("Each with its children", page_of(Actor))))
     async def list_actors() -> Response:
         return page([actor_of(view) for view in control.tree().children])
 
     @blueprint.post("/actors/<actor_id>/restart")
+    @described(
+        Operation(
+            "Stop and start one actor",
+            {
+                HTTPStatus.OK: Said("It runs again", Actor),
+                HTTPStatus.ACCEPTED: Said(f"`{own_name}` itself: as it was; it restarts after this answer", Actor),
+            },
+            errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, UNAVAILABLE),
+        )
+    )
     async def restart(actor_id: str) -> Response:
         before = _found(control, actor_id)
         if actor_id == own_name:
@@ -72,6 +84,13 @@ def routes(control: Control, detached: Detached, own_name: str) -> Blueprint:
         return answer(_found(control, actor_id))
 
     @blueprint.post("/actors/<actor_id>/reset")
+    @described(
+        Operation(
+            "Bring back an actor that is quarantined or waits for its restart",
+            ok("It runs again", Actor),
+            errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, UNAVAILABLE),
+        )
+    )
     async def reset(actor_id: str) -> Response:
         _found(control, actor_id)
         await detached.finish(control.reset_actor(actor_id))

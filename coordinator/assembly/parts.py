@@ -28,6 +28,7 @@ from coordinator.assembly.derived import adapter_config_of, rules_of
 from coordinator.assembly.tree import Patience, bound, child, tell
 from coordinator.control import LocalControl
 from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.library import Library
 from coordinator.logging import LogHandle, configure
 from coordinator.metrics import Metrics
 from coordinator.ports import CommandRunner
@@ -108,6 +109,7 @@ class Parts:
             self.ledger,
             self._facts,
             self._rules.policy,
+            Library(settings.data_dir),
             docker_status=lambda: self._chaos.status,
             store_status=lambda: self.data_adapter.status,
             undo_deadline_s=settings.undo_deadline_seconds,

@@ -12,7 +12,7 @@ import click
 from coordinator.cli.output import as_json as json_text
 from coordinator.cli.output import listing, pairs, result, rows
 from coordinator.cli.sources import not_found
-from coordinator.cli.tools import prints_json
+from coordinator.cli.tools import Tools, prints_json
 from coordinator.faults.facts import Value
 
 if TYPE_CHECKING:
@@ -47,28 +47,27 @@ class Kind(Value):
 @click.command()
 @click.argument("name", required=False)
 @prints_json
-def scenarios(*, name: str | None, as_json: bool) -> None:
-    """List the built-in scenarios, or print the text of one."""
-    from coordinator.scenarios.parse import builtin_names, builtin_text, parse
-
-    known = builtin_names()
+@click.pass_obj
+def scenarios(tools: Tools, *, name: str | None, as_json: bool) -> None:
+    """List the built-in scenarios and those kept in DATA_DIR/scenarios, or print the text of one."""
+    library = tools.library()
+    known = library.names()
     if name is not None:
         if name not in known:
-            raise not_found("scenario", name, known, "is not built in")
-        text = builtin_text(name)
+            raise not_found("scenario", name, known, "is not known")
+        text = library.text(name)
         result(json_text({"name": name, "yaml": text}) if as_json else text)
         return
-    items: list[dict[str, JsonValue]] = []
-    for known_name in sorted(known):
-        parsed = parse(builtin_text(known_name), file=known_name)
-        items.append(
-            {
-                "name": known_name,
-                "description": parsed.scenario.metadata.description,
-                "tags": list(parsed.scenario.metadata.tags),
-                "variables": dict(parsed.variables),
-            }
-        )
+    items: list[dict[str, JsonValue]] = [
+        {
+            "name": details.name,
+            "description": details.description,
+            "tags": list(details.tags),
+            "variables": dict(details.variables),
+            "built_in": details.built_in,
+        }
+        for details in map(library.get, known)
+    ]
     if as_json:
         result(listing(items))
     else:

@@ -80,7 +80,7 @@ def run(
     Exit codes: 0 passed, 1 failed, 2 bad usage, scenario or settings, 3 aborted, 4 not injected or error,
     5 something is left broken.
     """
-    submission = read_submission(scenario, variables, seed, expect_plan)
+    submission = read_submission(scenario, variables, seed, expect_plan, tools.library)
     where = Where(server, token_file, wait_s)
     if dry_run:
         return anyio.run(_plan, tools, where, submission, as_json)
@@ -125,7 +125,7 @@ def plan(
     token_file: Path | None,
 ) -> int:
     """What `run` would do, touching nothing; exit code 4 when it would refuse."""
-    submission = read_submission(scenario, variables, seed, expect_plan)
+    submission = read_submission(scenario, variables, seed, expect_plan, tools.library)
     return anyio.run(_plan, tools, Where(server, token_file, wait_s), submission, as_json)
 
 

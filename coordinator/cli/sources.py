@@ -1,11 +1,11 @@
-"""From what a person names to a submission: a file, or a built-in scenario, with variables. Looks at the text before
-any coordinator does, so that an error shows its file and line and costs nothing.
+"""From what a person names to a submission: a file, or a scenario of the library, with variables. Looks at the text
+before any coordinator does, so that an error shows its file and line and costs nothing.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from coordinator.cli.output import note
 from coordinator.errors import NotFound
 
 if TYPE_CHECKING:
+    from coordinator.library import Library
     from coordinator.record import Submission
 
 MORE_THAN_ALLOWED: Final = 2 * 1024 * 1024
@@ -32,12 +33,17 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, values: Iterab
     return found
 
 
-def read_submission(scenario: str, variables: dict[str, str], seed: int | None, expect_plan: str | None) -> Submission:
-    """The scenario's text with what it is to be run with, already checked. Raises InvalidScenario, NotFound."""
+def read_submission(
+    scenario: str, variables: dict[str, str], seed: int | None, expect_plan: str | None, library: Callable[[], Library]
+) -> Submission:
+    """The scenario's text with what it is to be run with, already checked. Raises InvalidScenario, NotFound.
+
+    `library` is asked for scenarios that are neither a file nor built in.
+    """
     from coordinator.record import Submission
     from coordinator.scenarios.parse import parse
 
-    file, content = find(scenario)
+    file, content = find(scenario, library)
     for warning in parse(content, file=file, variables=variables).warnings:
         note(f"{file}: warning: {warning}")
     try:
@@ -47,8 +53,8 @@ def read_submission(scenario: str, variables: dict[str, str], seed: int | None, 
     return Submission(source=source, file=file, variables=variables, seed=seed, expect_plan=expect_plan)
 
 
-def find(scenario: str) -> tuple[str, bytes]:
-    """Name and content of a file, or else of a built-in scenario. Raises NotFound, UsageError."""
+def find(scenario: str, library: Callable[[], Library]) -> tuple[str, bytes]:
+    """Name and content of a file, or else of a built-in or kept scenario. Raises NotFound, UsageError."""
     from coordinator.scenarios.parse import builtin_names, builtin_text
 
     path = Path(scenario)
@@ -58,7 +64,10 @@ def find(scenario: str) -> tuple[str, bytes]:
         return scenario, builtin_text(scenario).encode()
     if path.is_dir():
         raise click.UsageError(f"scenario {scenario!r}: is a folder; give a file in it")
-    raise not_found("scenario", scenario, builtin_names(), "no such file, and no built-in scenario")
+    kept = library()
+    if scenario in kept.names():
+        return scenario, kept.text(scenario).encode()
+    raise not_found("scenario", scenario, kept.names(), "no such file, and no scenario of that name")
 
 
 def read(path: Path) -> bytes:

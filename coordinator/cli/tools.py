@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     # Only names here: `--help` must not wait for pydantic-settings or the supervision library.
     from coordinator.faults.facts import EngineInfo
+    from coordinator.library import Library
     from coordinator.ports import Control
     from coordinator.settings import Settings
 
@@ -83,6 +84,12 @@ class Tools:
     engine_info: Callable[[Settings], Awaitable[EngineInfo]] = field(default=engine_info)
     docker_cli_version: Callable[[Settings], Awaitable[str]] = field(default=docker_cli_version)
     helper_image_error: Callable[[Settings], Awaitable[str]] = field(default=helper_image_error)
+
+    def library(self) -> Library:
+        """The scenarios that have a name here. Raises InvalidSettings."""
+        from coordinator.library import Library
+
+        return Library(self.load().data_dir)
 
     def keep_traceback(self, error: BaseException) -> Path:
         """Append the traceback to a file in DATA_DIR/logs; its path. Raises OSError, InvalidSettings."""

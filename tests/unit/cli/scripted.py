@@ -9,6 +9,7 @@ import anyio.lowlevel
 from coordinator.cli.tools import Where
 from coordinator.errors import Conflict, CoordinatorError, EngineUnreachable, NotFound
 from coordinator.faults.facts import EngineInfo
+from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.ports import Candidate, Readiness, UndoneFaults
 from coordinator.record import ENDED, Execution, ExecutionState, Fault, Report, Submission, TimelineEntry, Verdict
 from coordinator.scenarios.plan import Plan
@@ -43,6 +44,18 @@ class ScriptedControl:
         self._stuck = stuck
         self._planned = planned or played.plan()
         self._candidates = candidates
+
+    async def scenarios(self) -> tuple[ScenarioSummary, ...]:
+        return ()
+
+    async def scenario(self, name: str) -> ScenarioDetails:
+        raise NotFound(f"scenario {name}: there is none")
+
+    async def save_scenario(self, name: str, text: str) -> bool:
+        raise Conflict(f"scenario {name}: is built in")
+
+    async def delete_scenario(self, name: str) -> None:
+        raise NotFound(f"scenario {name}: there is none")
 
     async def submit(self, submission: Submission, *, idempotency_key: str | None = None) -> Execution:
         self.submissions.append(submission)

@@ -1,11 +1,13 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from coordinator.cli.catalogue import fault_kinds, probe_kinds
+from coordinator.library import Library
 from coordinator.quantities import DURATION_ALLOWED
 from coordinator.scenarios.parse import builtin_names, builtin_text, parse
-from tests.unit.cli.conftest import Call
+from tests.unit.cli.conftest import SCENARIO, Call
 
 
 def test_faults_lists_every_type_with_class_and_undo(call: Call) -> None:
@@ -79,3 +81,15 @@ def test_a_built_in_scenario_is_printed_as_it_is(call: Call) -> None:
         for variable, value in parse(builtin_text(known), file=known).variables.items():
             assert f"{variable}={value}" in told
     assert max(map(len, lines)) <= 100
+
+
+def test_a_kept_scenario_is_a_name_like_any_other(call: Call, workplace: Path) -> None:
+    """One in DATA_DIR/scenarios is listed, printed, and found by `plan` when no file is called so."""
+    text = SCENARIO.replace("kill-one-replica", "mine")
+    Library(workplace / "data").put("mine", text)
+    assert call("scenarios", "mine").out.strip() == text.strip()
+    listed = json.loads(call("scenarios", "--json").out)["items"]
+    assert [item["name"] for item in listed if not item["built_in"]] == ["mine"]
+    assert call("plan", "mine").code in {0, 4}
+    missing = call("plan", "mime")
+    assert (missing.code, "did you mean 'mine'?" in missing.err) == (2, True)

@@ -1,16 +1,23 @@
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import SecretStr
+from quart import Quart
 from quart.testing import QuartClient
 from werkzeug.datastructures import Headers
 
 from actors.http_api.app import Served, make_app
+from actors.http_api.description import describe
 from actors.http_api.detached import Detached
 from coordinator.identity import Identity
+from coordinator.library import Library
 from coordinator.logging import Message, configure
 from coordinator.metrics import Metrics
 from tests.unit.http_api.memory_control import NOW, MemoryControl
@@ -33,6 +40,40 @@ class Answer:
         return json.loads(self.text)
 
 
+class Contract:
+    """Holds every answer against the API's own description."""
+
+    def __init__(self, app: Quart) -> None:
+        self.document = describe(app, IDENTITY)
+        self.seen: set[tuple[str, str, int]] = set()
+        paths = self.document["paths"]
+        self._routes = [(re.compile(re.sub(r"{\w+}", "[^/]+", path)), path, paths[path]) for path in paths]
+        # Literal paths first, as the router does.
+        self._routes.sort(key=lambda route: "{" in route[1])
+
+    def check(self, method: str, path: str, answer: Answer) -> None:
+        """The status, the kind of body and the body are as described; 500 never is."""
+        verb = method.lower()
+        found = [route for pattern, route, methods in self._routes if pattern.fullmatch(path) and verb in methods]
+        if not found or answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return
+        operation = self.document["paths"][found[0]][verb]
+        assert str(answer.status) in operation["responses"], f"{method} {path}: {answer.status} is not described"
+        self.seen.add((method, found[0], answer.status))
+        said = operation["responses"][str(answer.status)]
+        assert all(name in answer.headers for name in said.get("headers", ()))
+        content = said.get("content")
+        if content is None:
+            assert not answer.text
+            return
+        media_type = answer.headers["Content-Type"].partition(";")[0]
+        assert media_type in content, f"{method} {path}: {media_type} is not described"
+        if media_type.endswith("json") and method != "HEAD":
+            schema = content[media_type]["schema"] | {"components": self.document["components"]}
+            wrong = [error.message[:200] for error in Draft202012Validator(schema).iter_errors(answer.json)]
+            assert wrong == [], f"{method} {path}"
+
+
 class Client:
     """Asks the application as a local program with the token would; each part can be changed."""
 
@@ -41,6 +82,7 @@ class Client:
         self.metrics.follow(control.tree)
         self.served = Served(control, self.metrics, IDENTITY, SecretStr(TOKEN), lambda: NOW, allowed_hosts)
         self.app = make_app(self.served, Detached())
+        self.contract = Contract(self.app)
         self._client = QuartClient(self.app)
 
     async def ask(
@@ -61,7 +103,9 @@ class Client:
         kept = {name: value for name, value in sent.items() if value is not None}
         response = await self._client.open(path, method=method, headers=kept, data=data)
         text = (await response.get_data(as_text=True)) if response.status_code != 204 else ""
-        return Answer(response.status_code, response.headers, text)
+        answer = Answer(response.status_code, response.headers, text)
+        self.contract.check(method, path.partition("?")[0], answer)
+        return answer
 
 
 @pytest.fixture
@@ -71,9 +115,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def control() -> MemoryControl:
+def control(tmp_path: Path) -> MemoryControl:
     """A coordinator in memory."""
-    return MemoryControl()
+    return MemoryControl(library=Library(tmp_path))
 
 
 @pytest.fixture

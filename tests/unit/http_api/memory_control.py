@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 import eliot
 
 from coordinator.errors import Conflict, CoordinatorError, InvariantBroken, NotFound
 from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.library import Library, ScenarioDetails, ScenarioSummary
 from coordinator.ports import Candidate, Readiness, UndoneFaults
 from coordinator.record import (
     Execution,
@@ -64,6 +66,7 @@ class MemoryControl:
     snapshot: Snapshot = field(default_factory=lambda: tree(view("ledger"), view("chaos", critical=False)))
     ready: Readiness = field(default_factory=lambda: Readiness(status="ready", checks={"ledger": "ok"}))
     fails: dict[str, Callable[[], Exception]] = field(default_factory=dict)
+    library: Library = field(default_factory=lambda: Library(Path("/nonexistent")))
     accepted: dict[str, tuple[Execution, Submission]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     outstanding: dict[str, Fault] = field(default_factory=lambda: {"f1": fault("f1"), "f2": fault("f2")})
@@ -80,6 +83,22 @@ class MemoryControl:
         if name in self.fails:
             error = self.fails[name]()
             raise error
+
+    async def scenarios(self) -> tuple[ScenarioSummary, ...]:
+        """Those of the library."""
+        return self.library.all()
+
+    async def scenario(self, name: str) -> ScenarioDetails:
+        """One of them."""
+        return self.library.get(name)
+
+    async def save_scenario(self, name: str, text: str) -> bool:
+        """Keep one."""
+        return self.library.put(name, text)
+
+    async def delete_scenario(self, name: str) -> None:
+        """Forget one."""
+        self.library.remove(name)
 
     async def submit(self, submission: Submission, *, idempotency_key: str | None = None) -> Execution:
         """Accept; the current Eliot task's id becomes the execution's."""

@@ -97,7 +97,7 @@ async def test_a_dry_run_is_a_plan(client: Client, control: MemoryControl) -> No
         ({"scenario": NAME, "seed": 1.5}, ["seed"]),
         ({"scenario": NAME, "seed": 2**70}, ["seed"]),
         ({"scenario": NAME, "variables": {"a": []}}, ["variables.a"]),
-        ({"scenario": 5.5, "definition": []}, ["definition"]),
+        ({"scenario": 5.5, "definition": []}, ["definition", "scenario"]),
         ([], [""]),
         ("text", [""]),
     ],

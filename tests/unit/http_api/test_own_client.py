@@ -51,6 +51,23 @@ async def connected(listeners: Listeners, control: MemoryControl, token: str = T
         life.stopping.set()
 
 
+async def test_scenarios_are_kept_over_the_wire(listeners: Listeners, control: MemoryControl) -> None:
+    """Listing, keeping, showing and forgetting mean the same on both sides."""
+    text = GOOD.source.replace("name: kill-one-replica", "name: mine", 1)
+    async with connected(listeners, control) as client:
+        assert [await client.save_scenario("mine", text) for _ in range(2)] == [True, False]
+        assert await client.scenario("mine") == control.library.get("mine")
+        assert await client.scenarios() == control.library.all()
+        await client.delete_scenario("mine")
+        for ask in (client.scenario("mine"), client.delete_scenario("mine")):
+            with pytest.raises(NotFound):
+                await ask
+        with pytest.raises(Conflict):
+            await client.save_scenario("kill-one-replica", GOOD.source)
+        with pytest.raises(InvalidScenario):
+            await client.save_scenario("mine", "nonsense")
+
+
 async def test_answers_come_back_as_they_were_given(listeners: Listeners, control: MemoryControl) -> None:
     """Executions, plans, reports, faults, containers and actors survive the way over the wire."""
     async with connected(listeners, control) as client:
