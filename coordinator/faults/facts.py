@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
@@ -105,8 +105,23 @@ class EngineEvent(Value):
     exit_code: int | None = None
 
 
+class LockedUndo(Value):
+    """An undo as a lock's labels hold it: what decides whether it is needed, and the command; see `looks.Undo`."""
+
+    name: str
+    run: str
+    argv: tuple[str, ...]
+    needed_in: tuple[ContainerState, ...]
+    restores: ContainerState | None = None
+    settle_s: float = Field(default=0.0, ge=0.0, le=3600.0)
+    lingers_s: float = Field(default=0.0, ge=0.0, le=3600.0)
+
+
 class TargetLock(Value):
-    """The lock on a target, read back from the engine: a volume `tc-<container id>` with labels."""
+    """The lock on a target, read back from the engine: a volume `tc-<container id>` with labels.
+
+    `undo` are the commands as a person would paste them; `undos` the same as data, None where they cannot be read.
+    """
 
     container_id: str
     instance: str
@@ -114,3 +129,4 @@ class TargetLock(Value):
     fault: str = ""
     expires: float = 0.0
     undo: tuple[str, ...] = ()
+    undos: tuple[LockedUndo, ...] | None = None

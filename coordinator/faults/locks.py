@@ -7,32 +7,58 @@ holds it, and the labels tell a coordinator without its data folder what has to 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
+
+from pydantic import ValidationError
 
 from coordinator.faults.commands import DockerCommand
-from coordinator.faults.facts import TargetLock
+from coordinator.faults.facts import ContainerState, LockedUndo, TargetLock, Value
+from coordinator.faults.looks import Undo
 from coordinator.identity import LABEL_EXECUTION, LABEL_EXPIRES, LABEL_FAULT, LABEL_INSTANCE, LABEL_PREFIX, LABEL_ROLE
 
 ROLE: Final = "lock"
 LABEL_UNDO: Final = f"{LABEL_PREFIX}undo"
 """A JSON list of the undo commands as a person would paste them."""
+LABEL_OWED: Final = f"{LABEL_PREFIX}owed"
+"""The same as data: a JSON object with a version, for whoever has no ledger."""
 NAME_PREFIX: Final = "tc-"
 DEADLINE_S: Final = 15.0
 
+_ID: Final = re.compile(r"[0-9a-f]{12,64}")
+_FAULT: Final = re.compile(r"[0-9a-f-]{32,36}")
+_STATES: Final[Mapping[str, frozenset[ContainerState]]] = {
+    "unpause": frozenset({ContainerState.PAUSED}),
+    "start": frozenset({
+        ContainerState.EXITED, ContainerState.CREATED, ContainerState.DEAD, ContainerState.RESTARTING,
+    }),
+}  # fmt: skip
+"""The undos that may be run from labels, each on the lock's own container, and the states that may call for it."""
+
+
+class _Owed(Value):
+    """What LABEL_OWED holds. A later version is not guessed at."""
+
+    v: Literal[1]
+    undos: tuple[LockedUndo, ...]
+
 
 def lock_command(
-    container_id: str, instance: str, execution: str, fault: str, expires: float, undo: Sequence[str]
+    container_id: str, instance: str, execution: str, fault: str, expires: float, undos: Sequence[Undo]
 ) -> DockerCommand:
     """The command that takes the lock unless another has it. `expires` is seconds since the epoch."""
+    shown = tuple(dict.fromkeys(undo.command.shown() for undo in undos))
+    owed = _Owed(v=1, undos=tuple(dict.fromkeys(_locked(undo) for undo in undos)))
     labels = {
         LABEL_ROLE: ROLE,
         LABEL_INSTANCE: instance,
         LABEL_EXECUTION: execution,
         LABEL_FAULT: fault,
         LABEL_EXPIRES: f"{expires:.3f}",
-        LABEL_UNDO: json.dumps(list(undo)),
+        LABEL_UNDO: json.dumps(list(shown)),
+        LABEL_OWED: owed.model_dump_json(),
     }
     options = [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
     return DockerCommand(argv=("volume", "create", *options, NAME_PREFIX + container_id), deadline_s=DEADLINE_S)
@@ -57,7 +83,40 @@ def parse_lock(name: str, labels: Mapping[str, str]) -> TargetLock | None:
         fault=labels.get(LABEL_FAULT, ""),
         expires=_seconds(labels.get(LABEL_EXPIRES, "")),
         undo=_commands(labels.get(LABEL_UNDO, "")),
+        undos=_owed(labels.get(LABEL_OWED, "")),
     )
+
+
+def undo_from_labels(container_id: str, locked: LockedUndo) -> Undo | None:
+    """The undo that a lock's labels hold, or None where it is not one of the few that may be run from labels.
+
+    Whoever can create a volume wrote them: so only what brings this very container back into its running state.
+    """
+    verb = locked.argv[0] if locked.argv else ""
+    allowed = _STATES.get(verb, frozenset())
+    exact = locked.argv == (verb, container_id) and _ID.fullmatch(container_id) is not None
+    if not exact or locked.restores is not ContainerState.RUNNING or not allowed.issuperset(locked.needed_in):
+        return None
+    return Undo(
+        container_id=container_id,
+        name=locked.name,
+        started_at=locked.run,
+        command=DockerCommand(argv=locked.argv),
+        needed_in=locked.needed_in,
+        restores=locked.restores,
+        settle_s=locked.settle_s,
+        lingers_s=locked.lingers_s,
+    )
+
+
+def fault_of_rules(locked: LockedUndo) -> str:
+    """The fault (32 hexadecimal digits) whose rules this undo takes out of a network namespace; empty for another undo.
+
+    Such a command is never run from labels: whoever finds the rules removes them.
+    """
+    *before, what, fault = ("", "", *locked.argv)
+    inside = bool(before) and before[-1].endswith("/netns.py") and what == "remove"
+    return fault.replace("-", "") if inside and _FAULT.fullmatch(fault) else ""
 
 
 def holder_text(lock: TargetLock) -> str:
@@ -77,6 +136,20 @@ def _seconds(text: str) -> float:
     except (ValueError, OverflowError, OSError):
         return 0.0
     return seconds
+
+
+def _locked(undo: Undo) -> LockedUndo:
+    return LockedUndo(
+        name=undo.name, run=undo.started_at, argv=undo.command.argv, needed_in=undo.needed_in, restores=undo.restores,
+        settle_s=min(undo.settle_s, 3600.0), lingers_s=min(undo.lingers_s, 3600.0),
+    )  # fmt: skip
+
+
+def _owed(text: str) -> tuple[LockedUndo, ...] | None:
+    try:
+        return _Owed.model_validate_json(text).undos
+    except ValidationError:
+        return None
 
 
 def _commands(text: str) -> tuple[str, ...]:

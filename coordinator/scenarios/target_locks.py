@@ -36,12 +36,9 @@ class TargetLocks:
         if not undos:
             return {}
         commands = [
-            lock_command(
-                container_id, self._instance, self._execution_id, "", expires,
-                tuple(dict.fromkeys(undo.command.shown() for undo in own)),
-            )
+            lock_command(container_id, self._instance, self._execution_id, "", expires, own)
             for container_id, own in undos.items()
-        ]  # fmt: skip
+        ]
         with action("lock_targets", targets=len(commands)):
             self._asked = True
             outcomes = dict(zip(undos, await run_all(self._runner, commands), strict=True))

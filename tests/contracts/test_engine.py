@@ -14,7 +14,7 @@ from coordinator.faults.commands import DockerCommand, EnvEntry, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
 from coordinator.faults.lifecycle import ContainerCrash
 from coordinator.faults.locks import lock_command, unlock_command
-from coordinator.faults.looks import RunEnded, RunsAnew, SignalSeen, seen
+from coordinator.faults.looks import RunEnded, RunsAnew, SignalSeen, Undo, seen
 from tests.contracts.engine_stage import RealStage, Stage, simulated
 
 pytestmark = pytest.mark.anyio
@@ -242,7 +242,14 @@ async def test_secrets_are_resolved_when_the_command_runs(stage: Stage) -> None:
 async def test_the_first_lock_stays(stage: Stage) -> None:
     """Locking a locked target changes nothing, so reading it back tells who holds it; unlocking frees it."""
     target = await stage.add()
-    undo = ["docker unpause x", 'docker exec x sh -c "a, b"']
+    argvs = (("unpause", target.id), ("exec", target.id, "sh", "-c", 'echo "a, b" = {"c":1}'))
+    undo = [
+        Undo(
+            container_id=target.id, name=target.name, started_at=target.started_at, command=DockerCommand(argv=argv),
+            needed_in=(ContainerState.PAUSED,), restores=ContainerState.RUNNING,
+        )
+        for argv in argvs
+    ]  # fmt: skip
 
     try:
         first = await stage.runner.run(lock_command(target.id, "one", "execution-1", "fault-1", 1e9, undo))
@@ -256,7 +263,8 @@ async def test_the_first_lock_stays(stage: Stage) -> None:
     assert [(lock.instance, lock.execution, lock.fault, lock.expires) for lock in locks] == [
         ("one", "execution-1", "fault-1", 1e9)
     ]
-    assert list(locks[0].undo) == undo
+    assert locks[0].undo == tuple(each.command.shown() for each in undo)
+    assert [(each.run, each.argv) for each in locks[0].undos or ()] == [(target.started_at, argv) for argv in argvs]
     assert removed.ok
     assert target.id not in {lock.container_id for lock in await stage.facts.locks()}
 

@@ -4,11 +4,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.faults.facts import TargetLock
-from coordinator.faults.locks import LABEL_UNDO, holder_text, lock_command, parse_lock, unlock_command
+from coordinator.faults.commands import DockerCommand
+from coordinator.faults.facts import ContainerState, LockedUndo, TargetLock
+from coordinator.faults.locks import (
+    LABEL_OWED,
+    LABEL_UNDO,
+    fault_of_rules,
+    holder_text,
+    lock_command,
+    parse_lock,
+    undo_from_labels,
+    unlock_command,
+)
+from coordinator.faults.looks import Undo
 from coordinator.identity import LABEL_EXPIRES, LABEL_ROLE
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
+
+ID = "c" * 64
+RUN = "2026-01-02T03:00:00.123456789Z"
+
+
+def undo_of(*argv: str, restores: ContainerState | None = ContainerState.RUNNING) -> Undo:
+    """How a paused container is put back by a command."""
+    return Undo(
+        container_id=ID, name="web-1", started_at=RUN, command=DockerCommand(argv=argv),
+        needed_in=(ContainerState.PAUSED,), restores=restores, settle_s=3.0,
+    )  # fmt: skip
+
+
+def labelled(*argv: str, restores: ContainerState | None = ContainerState.RUNNING) -> LockedUndo:
+    """The same as it comes back from the labels of a lock."""
+    lock = parse_lock(*read_back(lock_command(ID, "blue", "e1", "", 1.0, [undo_of(*argv, restores=restores)]).argv))
+    assert lock is not None
+    assert lock.undos is not None
+    (found,) = lock.undos
+    return found
 
 
 def read_back(argv: tuple[str, ...]) -> tuple[str, dict[str, str]]:
@@ -18,16 +49,21 @@ def read_back(argv: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     return argv[-1], dict(label.split("=", 1) for label in labels)
 
 
-@given(texts, texts, st.floats(1, 4e9), st.lists(texts))
-def test_a_lock_reads_back_as_it_was_written(execution: str, fault: str, expires: float, undo: list[str]) -> None:
+@given(texts, texts, st.floats(1, 4e9), st.lists(st.lists(texts, min_size=1), unique_by=tuple))
+def test_a_lock_reads_back_as_it_was_written(
+    execution: str, fault: str, expires: float, argvs: list[list[str]]
+) -> None:
     """Whatever the undo commands hold, the labels give back the lock; its deadline to the millisecond."""
-    command = lock_command("c1", "blue", execution, fault, expires, undo)
+    undos = [undo_of(*argv) for argv in argvs]
+    command = lock_command("c1", "blue", execution, fault, expires, undos)
 
     lock = parse_lock(*read_back(command.argv))
 
     assert lock is not None
     assert (lock.container_id, lock.instance, lock.execution, lock.fault) == ("c1", "blue", execution, fault)
-    assert lock.undo == tuple(undo)
+    assert lock.undo == tuple(undo.command.shown() for undo in undos)
+    assert lock.undos is not None
+    assert [list(undo.argv) for undo in lock.undos] == argvs
     assert lock.expires == pytest.approx(expires, abs=0.001)
 
 
@@ -47,9 +83,63 @@ def test_another_volume_is_no_lock(name: str, labels: dict[str, str]) -> None:
 @pytest.mark.parametrize("wrong", ["", "soon", "1e999", "nan", json.dumps({"a": 1})])
 def test_a_lock_with_labels_that_do_not_read_is_a_lock(wrong: str) -> None:
     """Labels that make no sense leave their field empty and the lock in place."""
-    lock = parse_lock("tc-c1", {LABEL_ROLE: "lock", LABEL_EXPIRES: wrong, LABEL_UNDO: wrong})
+    lock = parse_lock("tc-c1", {LABEL_ROLE: "lock", LABEL_EXPIRES: wrong, LABEL_UNDO: wrong, LABEL_OWED: wrong})
 
     assert lock == TargetLock(container_id="c1", instance="", execution="")
+
+
+@pytest.mark.parametrize("argv", [("unpause", ID), ("start", ID)])
+def test_what_may_be_run_from_labels_decides_as_the_undo_itself(argv: tuple[str, ...]) -> None:
+    """Unpause and start of the lock's own container come back with all by which their need is judged."""
+    states = (ContainerState.PAUSED,) if argv[0] == "unpause" else (ContainerState.EXITED, ContainerState.RESTARTING)
+    undo = undo_of(*argv).model_copy(update={"needed_in": states})
+    lock = parse_lock(*read_back(lock_command(ID, "blue", "e1", "", 1.0, [undo]).argv))
+    assert lock is not None
+    assert [undo_from_labels(ID, locked) for locked in lock.undos or ()] == [undo]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        (), ("unpause",), ("unpause", "d" * 64), ("unpause", ID, ID), ("unpause", "--help", ID), ("start", "-a", ID),
+        ("rm", ID), ("exec", ID, "rm", "-rf", "/"), ("run", "--privileged", "busybox"), ("--host", "tcp://x", ID),
+    ],
+)  # fmt: skip
+def test_nothing_else_is_run_from_labels(argv: tuple[str, ...]) -> None:
+    """Another verb, another container, an option more: the undo is for a person to judge."""
+    assert undo_from_labels(ID, labelled(*argv)) is None
+
+
+def test_a_known_verb_is_run_for_its_own_purpose_only() -> None:
+    """Not where it would be called for in a running container, or has no state to be seen by, or on a name."""
+    locked = labelled("unpause", ID)
+    assert undo_from_labels(ID, locked) is not None
+    assert undo_from_labels(ID, locked.model_copy(update={"needed_in": (ContainerState.RUNNING,)})) is None
+    assert undo_from_labels(ID, locked.model_copy(update={"restores": None})) is None
+    assert undo_from_labels("web-1", locked.model_copy(update={"argv": ("unpause", "web-1")})) is None
+
+
+@pytest.mark.parametrize("other", ['{"v":2,"undos":[]}', '{"v":1}', '{"v":1,"undos":[],"more":1}', "[]"])
+def test_labels_of_another_version_are_not_guessed_at(other: str) -> None:
+    """What does not read to the letter is told as unreadable, which is not the same as owing nothing."""
+    lock = parse_lock("tc-c1", {LABEL_ROLE: "lock", LABEL_OWED: other})
+    assert lock is not None
+    assert lock.undos is None
+    empty = parse_lock(*read_back(lock_command(ID, "blue", "e1", "", 1.0, []).argv))
+    assert empty is not None
+    assert empty.undos == ()
+
+
+def test_rules_are_known_by_their_fault() -> None:
+    """The undo of rules in a network namespace names the fault, with or without hyphens; no other command does."""
+    fault = "0123456789abcdef0123456789abcdef"
+    program = ("python3", "-I", "-S", "/usr/local/lib/test-coordinator/netns.py")
+    hyphens = "01234567-89ab-cdef-0123-456789abcdef"
+    assert fault_of_rules(labelled("run", *program, "remove", fault)) == fault
+    assert fault_of_rules(labelled("run", *program, "remove", hyphens)) == fault
+    assert fault_of_rules(labelled("run", *program, "look")) == ""
+    assert fault_of_rules(labelled("unpause", ID)) == ""
+    assert fault_of_rules(labelled()) == ""
 
 
 def test_the_holder_is_named() -> None:

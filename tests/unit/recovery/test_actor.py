@@ -12,8 +12,10 @@ from anyio.abc import TaskGroup
 
 from actors.docker.simulated import ExecResult, SimulatedEngine
 from coordinator.errors import Conflict, NotFound
+from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.locks import lock_command
+from coordinator.faults.looks import Undo
 from coordinator.identity import Identity
 from coordinator.logging import Message, configure
 from coordinator.record import ExecutionState, FaultState, UndoState, Verdict
@@ -31,6 +33,10 @@ PAUSE = (
     "phases: [{name: p, duration: 60s, faults: [{type: container_pause, target: web}]}]\n"
 )
 DB = PAUSE.replace("web", "db")
+START = Undo(
+    container_id="x", name="x", started_at="", command=DockerCommand(argv=("start", "x")),
+    needed_in=(ContainerState.EXITED,), restores=ContainerState.RUNNING,
+)  # fmt: skip
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -213,7 +219,7 @@ async def test_locks_of_others_stay() -> None:
     async with scene() as place:
         ids = [place.engine.state.find(name).id for name in ("web", "db")]
         await place.engine.runner.run(lock_command(ids[0], "chaos-2", "theirs", "", 0.0, ()))
-        await place.engine.runner.run(lock_command(ids[1], INSTANCE, "unknown", "", 0.0, ("docker start x",)))
+        await place.engine.runner.run(lock_command(ids[1], INSTANCE, "unknown", "", 0.0, (START,)))
         life = await place.begin()
         await life.recovery.recover(5)
         assert place.locked() == ["chaos-2", INSTANCE]
@@ -226,7 +232,7 @@ async def test_a_lock_nobody_knows_is_told_once() -> None:
         lines.clear()  # Eliot kept what earlier tests said for the first to listen
         async with scene() as place:
             found = place.engine.state.find("db").id
-            await place.engine.runner.run(lock_command(found, INSTANCE, "unknown", "", 0.0, ("docker start x",)))
+            await place.engine.runner.run(lock_command(found, INSTANCE, "unknown", "", 0.0, (START,)))
             life = await place.begin()
             for _ in range(3):
                 await life.recovery.recover(5)
