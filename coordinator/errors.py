@@ -80,6 +80,10 @@ class DataDirInUse(CoordinatorError):
     """Another coordinator holds this DATA_DIR; the message names its pid."""
 
 
+class WardenAtWork(DataDirInUse):
+    """The warden of a dead coordinator holds this DATA_DIR while it puts things back: wait for it."""
+
+
 class MissingSecret(CoordinatorError):
     """A scenario names a secret that neither the environment nor DATA_DIR/secrets holds."""
 

@@ -1,7 +1,6 @@
 """The durable record of executions and faults, in SQLite."""
 
 from actors.ledger.actor import LedgerActor
-from actors.ledger.lock import DataDirLock
 from actors.ledger.memory import MemoryLedger
 
-__all__ = ["DataDirLock", "LedgerActor", "MemoryLedger"]
+__all__ = ["LedgerActor", "MemoryLedger"]

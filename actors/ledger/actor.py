@@ -20,11 +20,11 @@ from anyio import CapacityLimiter, move_on_after, to_thread
 from anyio.lowlevel import checkpoint
 
 from actors.ledger.facade import LedgerCalls
-from actors.ledger.lock import DataDirLock
 from actors.ledger.outbox import OutboxCalls, Telling
 from actors.ledger.store import LEDGER_FILE, NewerLedger, Result, is_corrupt, read
 from actors.ledger.writer import Writer
 from actors.ledger.writes import Write
+from coordinator.data_dir_lock import DataDirLock
 from coordinator.errors import LedgerUnavailable
 from coordinator.logging import log
 from coordinator.supervision import ChildContext

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from actors.ledger import DataDirLock
-from coordinator.errors import DataDirInUse, InvalidSettings
+from coordinator.data_dir_lock import DataDirLock
+from coordinator.errors import DataDirInUse, InvalidSettings, WardenAtWork
 from tests.conftest import ROOT
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from actors.ledger import DataDirLock
+from coordinator.data_dir_lock import DataDirLock
 DataDirLock(Path(sys.argv[1]), "test-coordinator-Chaos1").acquire()
 print("held", flush=True)
 time.sleep(60)
@@ -46,6 +46,27 @@ def test_lock_names_its_holder(tmp_path: Path) -> None:
     said = json.loads((tmp_path / "lock").read_text())
     lock.release()
     assert said == {"pid": os.getpid(), "instance": "test-coordinator", "role": "warden"}
+
+
+def test_a_warden_that_holds_it_is_told_apart(tmp_path: Path) -> None:
+    """Who finds the warden there can wait for it, and is told that nothing has to be stopped."""
+    warden = DataDirLock(tmp_path, "test-coordinator", role="warden")
+    warden.acquire()
+    with pytest.raises(WardenAtWork, match=rf"warden of test-coordinator \(pid {os.getpid()}\) is putting back"):
+        DataDirLock(tmp_path, "test-coordinator").acquire()
+    warden.release()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"pid": 1}'])
+def test_an_unreadable_holder_is_another_coordinator(tmp_path: Path, text: str) -> None:
+    """A lock file that says nothing (a full disk) still refuses, and never takes its holder for a warden."""
+    holder = DataDirLock(tmp_path, "test-coordinator", role="warden")
+    holder.acquire()
+    (tmp_path / "lock").write_text(text)
+    with pytest.raises(DataDirInUse, match="in use by another coordinator") as refused:
+        DataDirLock(tmp_path, "test-coordinator").acquire()
+    assert not isinstance(refused.value, WardenAtWork)
+    holder.release()
 
 
 def test_released_lock_is_free(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The exclusive hold on a DATA_DIR: one coordinator at a time, released by the kernel however the process ends."""
+"""The exclusive hold on a DATA_DIR: one coordinator at a time, released by the kernel however the process ends.
+Standard library only: the warden takes it too.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,14 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, Self
 
-from coordinator.errors import DataDirInUse, InvalidSettings
+from coordinator.errors import DataDirInUse, InvalidSettings, WardenAtWork
 
 LOCK_FILE: Final = "lock"
+WARDEN: Final = "warden"
+"""The role of whoever puts back what a dead coordinator left."""
+
 _OWNER_ONLY: Final = 0o700
 
 
@@ -25,15 +30,21 @@ class DataDirLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take it. Raises DataDirInUse where another has it, InvalidSettings where the folder cannot be used."""
+        """Take it. Raises DataDirInUse where another has it (WardenAtWork where that ends soon by itself),
+        InvalidSettings where the folder cannot be used.
+        """
         descriptor = self._opened()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 4096, 0)
+            holder = _Holder.read(descriptor)
             os.close(descriptor)
+            if holder.role == WARDEN:
+                raise WardenAtWork(
+                    f"DATA_DIR {self._data_dir}: {holder} is putting back what a dead coordinator left"
+                ) from None
             raise DataDirInUse(
-                f"DATA_DIR {self._data_dir} is in use by {_described(holder)}; stop it or give another DATA_DIR"
+                f"DATA_DIR {self._data_dir} is in use by {holder}; stop it or give another DATA_DIR"
             ) from None
         # On a full disk the lock holds all the same; only its message to people is missing.
         with suppress(OSError):
@@ -57,9 +68,21 @@ class DataDirLock:
             ) from failed
 
 
-def _described(holder: bytes) -> str:
-    try:
-        said = json.loads(holder)
-        return f"{said['role']} of {said['instance']} (pid {said['pid']})"
-    except (ValueError, KeyError, TypeError):
-        return "another coordinator"
+class _Holder(NamedTuple):
+    """Who holds it, as it says itself."""
+
+    role: str = ""
+    instance: str = ""
+    pid: int = 0
+
+    @classmethod
+    def read(cls, descriptor: int) -> Self:
+        """What the file says; nobody in particular where that is unreadable."""
+        try:
+            said = json.loads(os.pread(descriptor, 4096, 0))
+            return cls(str(said["role"]), str(said["instance"]), int(said["pid"]))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def __str__(self) -> str:
+        return f"{self.role} of {self.instance} (pid {self.pid})" if self.role else "another coordinator"
