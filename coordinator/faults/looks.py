@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, Value
+from coordinator.faults.needs import Need, judge
 
 UP = (ContainerState.RUNNING, ContainerState.PAUSED)
 
@@ -102,34 +102,18 @@ class Undo(Value):
     lingers_s: float = 0.0
 
 
-class Need(StrEnum):
-    """What the facts say of an undo."""
-
-    NEEDED = "needed"
-    DONE = "undone"
-    GONE = "gone"
-    SUPERSEDED = "superseded"
-
-
 def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unseen_since: str | None = None) -> Need:
-    """Whether an undo still has to run.
+    """Whether an undo still has to run: the rule is `needs.judge`.
 
-    A container that no longer exists needs none. A later run belongs to somebody else, unless our own undo made it
-    (`attempted`, where the undo restores a state: a command inside the run makes no other run). `unseen_since` is
-    when the inject was fired (RFC 3339) if nobody has seen its effect yet: then the run that was up at that moment is
-    ours as well, even if it was restarted between arming and firing.
+    `attempted`: our own undo was run. `unseen_since` is until when a run may have begun to be ours as well (RFC 3339),
+    given only where nobody has seen the inject's effect yet.
     """
-    if container is None:
-        return Need.GONE
-    ours = (attempted and undo.restores is not None) or container.started_at == undo.started_at
-    if not ours and unseen_since is not None:
-        ours = _instant(container.started_at) <= _instant(unseen_since)
-    if undo.restores is not None and container.state == undo.restores:
-        return Need.DONE
-    return Need.NEEDED if ours and container.state in undo.needed_in else Need.SUPERSEDED
-
-
-def _instant(text: str) -> tuple[str, str]:
-    """A time in UTC in a form that compares: the engine leaves out trailing zeros of the fraction."""
-    seconds, _, fraction = text.rstrip("Z").partition(".")
-    return seconds, fraction.ljust(9, "0")
+    return judge(
+        state=None if container is None else container.state,
+        run="" if container is None else container.started_at,
+        planned_run=undo.started_at,
+        needed_in=undo.needed_in,
+        restores=undo.restores,
+        attempted=attempted,
+        hit_until=unseen_since,
+    )

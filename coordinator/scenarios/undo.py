@@ -6,7 +6,7 @@ Knows only what a ledger row holds, so the scope of a fault, recovery and `recov
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import anyio
@@ -14,18 +14,16 @@ import anyio
 from coordinator.errors import EngineUnreachable, LedgerUnavailable, MissingSecret
 from coordinator.faults.commands import DockerCommand, Outcome, batch
 from coordinator.faults.facts import ContainerFacts
-from coordinator.faults.looks import Need, Undo, need
+from coordinator.faults.looks import Undo, need
+from coordinator.faults.needs import Need, hit_until
 from coordinator.logging import action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
-from coordinator.record import FaultRow, FaultState, TargetOutcome, stamp
+from coordinator.record import FaultRow, FaultState, TargetOutcome
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 SETTLE_LOOK_S: Final = 0.25
 """Between two looks at what the engine may yet do."""
-
-UNDER_WAY: Final = timedelta(seconds=1)
-"""From firing until the engine acts: a run that began meanwhile is the one that was hit."""
 
 LEDGER_PATIENCE_S: Final = 10.0
 """How long an undo waits for the ledger to take its row; it goes on without."""
@@ -222,7 +220,7 @@ class _Attempt:
     def _need(self, undo: Undo, container: ContainerFacts | None) -> Need:
         unseen_since = None
         if self._fired is not None and undo.container_id not in self._effective:
-            unseen_since = stamp(self._fired + UNDER_WAY)
+            unseen_since = hit_until(self._fired)
         return need(undo, container, attempted=undo.container_id in self._attempted, unseen_since=unseen_since)
 
     def _may_still_happen(self, undo: Undo) -> bool:

@@ -3,7 +3,8 @@ from pydantic import ValidationError
 
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.looks import Need, Succeeded, need
+from coordinator.faults.looks import Succeeded, need
+from coordinator.faults.needs import Need
 
 
 def fault(**parameters: object) -> ExecFault:

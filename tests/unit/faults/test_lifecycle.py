@@ -14,8 +14,9 @@ from coordinator.faults.lifecycle import (
     ContainerRestart,
     ContainerStop,
 )
-from coordinator.faults.looks import Need, RunEnded, RunsAnew, SignalSeen, StateIs, need, seen
+from coordinator.faults.looks import RunEnded, RunsAnew, SignalSeen, StateIs, need, seen
 from coordinator.faults.model import FaultSpec
+from coordinator.faults.needs import Need
 
 FAULTS: list[FaultSpec] = [
     ContainerKill.model_validate({"type": "container_kill", "target": "t"}),

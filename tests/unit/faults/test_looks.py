@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
-from coordinator.faults.looks import Look, Need, RunEnded, RunsAnew, SignalSeen, StateIs, Succeeded, Undo, need, seen
+from coordinator.faults.looks import Look, RunEnded, RunsAnew, SignalSeen, StateIs, Succeeded, Undo, need, seen
+from coordinator.faults.needs import Need
 
 S = ContainerState
 BEFORE, AFTER = "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.2Z"
