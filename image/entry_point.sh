@@ -11,8 +11,12 @@ export DATA_DIR
 
 fail() { printf '%s\n' "test-coordinator: $*" >&2; exit 2; }
 
-# As the first process of a container it needs an init, which passes signals on and reaps orphans.
-if [ $$ = 1 ]; then set -- tini -- "$PROGRAM" "$@"; else set -- "$PROGRAM" "$@"; fi
+# Below the first process of a container, whatever breaks things needs its warden as its parent: with the first process or
+# its child all others end. PPID: `docker run --init`; `docker exec` has none.
+case ${1-} in serve | run) [ $$ != 1 ] && [ $PPID != 1 ] || set -- warden -- "$@" ;; esac
+set -- "$PROGRAM" "$@"
+# As the first process it needs an init, which passes signals on and reaps orphans.
+[ $$ != 1 ] || set -- tini -- "$@"
 [ "$(id -u)" = 0 ] || exec "$@"
 
 case $DATA_DIR in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def embedded(settings: Settings, *, recovery: bool = True) -> AsyncIterator[Control]:
+async def embedded(
+    settings: Settings, *, recovery: bool = True, say: Callable[[str], object] = lambda _: None
+) -> AsyncIterator[Control]:
     """A coordinator that lives as long as the block: leaving it stops and undoes what still runs.
 
-    `recovery` False leaves what is outstanding alone, for commands that only look. Raises DataDirInUse.
+    `recovery` False leaves what is outstanding alone, for commands that only look. `say` is told what is waited for.
+    Raises DataDirInUse.
     """
     from coordinator.assembly.parts import Parts, logs
+    from coordinator.assembly.warding import held
 
     with logs(settings, to_stdout=False):
         parts = Parts(settings, role="run")
-        async with parts.ledger:
+        async with held(parts.ledger, parts.warden if recovery else None, say):
             supervisor = parts.plant(*parts.children(recovery=recovery))
             async with anyio.create_task_group() as group:
                 await group.start(supervisor.run)

@@ -8,11 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
-
-import anyio
 
 from actors.chaos import ChaosActor
 from actors.data_adapter.actor import DataAdapterActor
@@ -23,9 +20,12 @@ from actors.executions import ExecutionsActor
 from actors.ledger import LedgerActor
 from actors.prober.actor import Prober
 from actors.recovery import RecoveryActor
+from actors.warden import WardenActor
 from coordinator import __version__
+from coordinator.assembly.clock import SystemClock
 from coordinator.assembly.derived import adapter_config_of, rules_of
 from coordinator.assembly.tree import Patience, bound, child, tell
+from coordinator.assembly.warding import ward_of
 from coordinator.control import LocalControl
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.library import Library
@@ -43,18 +43,6 @@ POOL: Final = "running"
 """The supervisor under which every running execution is a child of its own."""
 
 LOG_FILE: Final = "test-coordinator.jsonl"
-
-
-class SystemClock:
-    """Satisfies `ports.Clock` with the machine's own time."""
-
-    def monotonic(self) -> float:
-        """Seconds on the event loop's clock."""
-        return anyio.current_time()
-
-    def now(self) -> datetime:
-        """The wall clock, in UTC."""
-        return datetime.now(UTC)
 
 
 class _Measured:
@@ -93,6 +81,7 @@ class Parts:
         self._runner = _Measured(docker, self.metrics)
         self._facts = DockerFacts(settings.docker_host)
         self.ledger = LedgerActor(settings.data_dir, settings.service_instance_name, role=role)
+        self.warden = WardenActor(ward_of(settings))
         self._undoer = Undoer(self._runner, self._facts, self.ledger, self.clock)
         self._prober = Prober(facts=self._facts, runner=self._runner, secrets=secrets.resolve)
         self.data_adapter = DataAdapterActor(
@@ -151,10 +140,11 @@ class Parts:
         self._chaos = ChaosActor(self._facts, on_engine_up=self._recovery.wake)
 
     def children(self, *, recovery: bool = True) -> tuple[ChildSpec, ...]:
-        """The children that every coordinator has, in start order."""
+        """The children that every coordinator has, in start order; one that undoes nothing needs no warden."""
         pool = ChildSpec(id=POOL, start=SupervisorSpec(id=POOL, strategy=Strategy.POOL), critical=False)
         return (
             child(self.ledger, self.patience),
+            *((child(self.warden, self.patience),) if recovery else ()),
             child(self.data_adapter, self.patience),
             child(self._chaos, self.patience),
             child(self._prober, self.patience),

@@ -75,12 +75,13 @@ async def serve(
     """
     from actors.docker import socket_file
     from coordinator.assembly.parts import Parts, logs
+    from coordinator.assembly.warding import held
 
     certificates = certificates_of(settings)
     async with AsyncExitStack() as stack:
         log_handle = stack.enter_context(logs(settings, to_stdout=True))
         parts = Parts(settings, role="serve", patience=patience)
-        await stack.enter_async_context(parts.ledger)
+        await stack.enter_async_context(held(parts.ledger, parts.warden))
         listeners = Listeners.open(settings.host, settings.http_port, settings.grpc_port)
         stack.callback(listeners.close)
         supervisor = parts.plant(*parts.children(), *_interfaces(settings, parts, listeners, certificates))

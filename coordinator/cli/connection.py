@@ -14,6 +14,7 @@ import anyio
 import click
 from pydantic import SecretStr
 
+from coordinator.cli.output import note
 from coordinator.cli.tools import Where
 from coordinator.client import HttpControl, NoAnswer
 from coordinator.errors import DataDirInUse
@@ -130,7 +131,7 @@ async def _own(stack: AsyncExitStack, settings: Settings, where: Where, *, recov
         if found is not None:
             return found
         try:
-            return await stack.enter_async_context(embedded(settings, recovery=recovery))
+            return await stack.enter_async_context(embedded(settings, recovery=recovery, say=note))
         except DataDirInUse:
             # It may be starting, about to answer; or another run, about to end.
             if anyio.current_time() >= deadline:

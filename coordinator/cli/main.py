@@ -24,6 +24,7 @@ PROGRAM: Final = "test-coordinator"
 
 COMMANDS: Final = {
     "serve": ("serve", "The long-running supervised process."),
+    "warden": ("warden", "serve, with a parent that puts back what its end by force leaves broken."),
     "run": ("run", "One execution in the foreground; Ctrl-C stops and undoes it."),
     "plan": ("run", "What a run would do, touching nothing (= run --dry-run)."),
     "validate": ("files", "Every error of scenario files; needs no engine."),

@@ -194,7 +194,7 @@ class Watched:
             note("left; the coordinator goes on undoing")
             self._leave(exit_codes.ABORTED)
             return
-        note("left at once; `test-coordinator recover` undoes what is left, or run:")
+        note("left at once; its warden undoes what is left (see it with `test-coordinator status`), or run:")
         for command in self.owed():
             note(f"  {command}")
         self._leave(exit_codes.LEFT_BROKEN)

@@ -49,12 +49,13 @@ class Coordinator:
         """What `serve` printed."""
         return self.data_dir.parent / "serve.log"
 
-    def start(self) -> None:
-        """Start `serve` and wait until it says where it answers."""
+    def start(self, *command: str) -> None:
+        """Start `serve`, or another command that serves, and wait until it says where it answers."""
         (self.data_dir / "endpoints.json").unlink(missing_ok=True)
+        argv = [*PROGRAM, *(command or ("serve",))]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*PROGRAM, "serve"], env=self.environment, cwd=self.data_dir.parent, stdin=subprocess.DEVNULL,
+                argv, env=self.environment, cwd=self.data_dir.parent, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         eventually(self._answers, f"serve ({self.log_file.read_text()[-2000:]})")
@@ -90,10 +91,23 @@ class Coordinator:
         assert self.process is not None
         return self.process.wait(WITHIN_S)
 
+    @property
+    def warden(self) -> int:
+        """The process that watches over `serve`, as its log says: the latest."""
+        lines = [line for line in self.log_file.read_text().splitlines() if '"warden:watches"' in line]
+        return int(json.loads(lines[-1])["pid"])
+
     def kill(self) -> None:
-        """SIGKILL, and gone."""
+        """SIGKILL of `serve` and its warden at once, as when power fails: only the next start puts anything back."""
+        # Stopped first: it would notice the death of its warden, and start another one.
+        self.signal(signal.SIGSTOP)
+        self._kill_warden()
         self.signal(signal.SIGKILL)
         self.wait()
+
+    def _kill_warden(self) -> None:
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(self.warden, signal.SIGKILL)
 
     def command(self, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """A command of the command line, run to its end."""
@@ -118,6 +132,8 @@ class Coordinator:
     def close(self) -> None:
         """End what still runs, with its whole session."""
         if self.process is not None and self.process.poll() is None:
+            self.signal(signal.SIGSTOP)
+            self._kill_warden()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(WITHIN_S)

@@ -21,7 +21,7 @@ from tests.integration.coordinator_process import scenario
 from tests.integration.sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
-ACTORS = ("ledger", "data_adapter", "chaos", "prober", "recovery", "executions", "http_api", "grpc_api")
+ACTORS = ("ledger", "warden", "data_adapter", "chaos", "prober", "recovery", "executions", "http_api", "grpc_api")
 
 
 @pytest.fixture

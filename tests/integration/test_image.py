@@ -133,6 +133,43 @@ def test_docker_stop_undoes_and_ends_in_time(coordinators: Sandbox, containers: 
     assert served.look("{{.State.ExitCode}}") == "0"
 
 
+def serve_within(container: CoordinatorContainer) -> str:
+    """The process id of `serve`, as the container knows it."""
+    return str(json.loads(container.run("cat", "/var/lib/test-coordinator/endpoints.json"))["pid"])
+
+
+@pytest.mark.parametrize("options", [(), ("--init",)])
+def test_a_sigkill_inside_is_undone_before_the_container_ends(
+    coordinators: Sandbox, containers: Sandbox, options: tuple[str, ...]
+) -> None:
+    """SIGKILL of `serve` alone while a neighbour is paused: the warden unpauses it, and the status is that of a kill;
+    so too below Docker's own init.
+    """
+    served = start(coordinators, *options)
+    served.wait_healthy()
+    neighbour = containers.run("neighbour")
+    served.wait_active(served.submit(scenario([PAUSE], names=[neighbour.name])))
+    served.run("sh", "-c", f"kill -9 {serve_within(served)}")
+    eventually(lambda: served.status == "exited", "the container's end")
+    assert neighbour.status == "running"
+    assert served.look("{{.State.ExitCode}}") == "137"
+
+
+def test_a_sigkill_inside_is_followed_by_a_restart(coordinators: Sandbox, containers: Sandbox) -> None:
+    """With a restart policy: undone, then up and healthy again, the execution with its verdict."""
+    served = start(coordinators, "--restart", "unless-stopped")
+    served.wait_healthy()
+    neighbour = containers.run("neighbour")
+    execution_id = served.submit(scenario([PAUSE], names=[neighbour.name]))
+    served.wait_active(execution_id)
+    served.run("sh", "-c", f"kill -9 {serve_within(served)}")
+    eventually(lambda: neighbour.status == "running", "the undo")
+    eventually(lambda: served.look("{{.RestartCount}}") == "1", "the restart")
+    served.wait_healthy()
+    execution = served.execution(execution_id)
+    assert (execution["verdict"], execution["undo"]) == ("aborted", "complete")
+
+
 def test_a_given_user_is_honoured(coordinators: Sandbox, tmp_path: Path) -> None:
     """With --user nothing is prepared and no capability is needed: that user serves, from its own folder."""
     data = tmp_path / "data"
@@ -202,10 +239,12 @@ def test_a_restart_of_the_engine_is_survived(private_engine: PrivateEngine, imag
     neighbour = docker("run", "--detach", "--name", "neighbour", image)
     patience = "import sys; from coordinator.assembly import run_serve; from coordinator.settings import get_settings; "
     patience += "sys.exit(run_serve(get_settings(), deaf_after_s=2))"
+    warden = "import sys; from coordinator.warden.parent import Parent; "
+    warden += "sys.exit(Parent([sys.executable, *sys.argv[1:]]).run())"
     served = docker(
         "run", "--detach", "--name", "coordinator", "--restart", "unless-stopped",
         *("--volume", f"{private_engine.socket}:{SOCKET}", "--user", "0:0"),
-        *("--entrypoint", "/opt/venv/bin/python", coordinator_image(), "-c", patience),
+        *("--entrypoint", "/opt/venv/bin/python", coordinator_image(), "-c", warden, "-c", patience),
     )  # fmt: skip
     eventually(lambda: health(private_engine, served) == "healthy", "health before the restart")
     definition = json.dumps(scenario([PAUSE], names=["neighbour"]))

@@ -1,0 +1,200 @@
+"""What happens once a coordinator has ended without saying that nothing is left: take its lock, put back at once what
+can be, let a recovery do the rest, and go on until nothing is outstanding.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from coordinator.data_dir_lock import WARDEN, DataDirLock
+from coordinator.errors import DataDirInUse, InvalidSettings
+from coordinator.warden.debts import Debts, Ledger
+from coordinator.warden.engine import Engine, EngineAway
+from coordinator.warden.quick import quick_pass
+from coordinator.warden.story import Story
+from coordinator.warden.ward import PROGRAM, Ward
+
+DONE: Final = 0
+LEFT: Final = 5
+IN_USE: Final = 6
+"""How a recovery pass ends: nothing is left, something is, another coordinator has the lock."""
+
+RECOVERY_S: Final = 120.0
+"""How long a recovery pass may take before it is killed; its undos have a deadline of their own."""
+
+FIRST_PAUSE_S: Final = 0.005
+BUSY_PAUSE_S: Final = 0.5
+"""Between two tries at the lock, at most."""
+
+AWAY_PAUSE_S: Final = 2.0
+"""Between two looks for an engine that is away, at most."""
+
+STUCK_PAUSE_S: Final = 60.0
+"""Between two recoveries that left something, at most."""
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ERROR_TEXT: Final = 500
+
+
+class Alarm:
+    """A sleep that signals cut short: once asked to end, nothing sleeps any more."""
+
+    def __init__(self) -> None:
+        """Not asked yet."""
+        self.asked = False
+        self._reader, self._writer = os.pipe()
+
+    def ring(self, *_: object) -> None:
+        """Ask; fit to be a signal's handler."""
+        self.asked = True
+        os.write(self._writer, b".")
+
+    def heed(self) -> None:
+        """Ring at the signals that ask a process to end."""
+        for number in _ENDING:
+            signal.signal(number, self.ring)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or return at once when asked to end."""
+        select.select([self._reader], [], [], max(0.0, seconds))
+
+
+class Aftermath:
+    """Putting back what one coordinator left. `patience_s` bounds it; None: until all is put back."""
+
+    def __init__(self, ward: Ward, launcher: Sequence[str], alarm: Alarm, patience_s: float | None = None) -> None:
+        """`launcher` starts a recovery pass in a process of its own."""
+        self._ward = ward
+        self._launcher = launcher
+        self._alarm = alarm
+        self._story = Story(ward)
+        self._ledger = Ledger(ward.data_dir)
+        self._engine = Engine(ward.endpoint)
+        self._until = None if patience_s is None else time.monotonic() + patience_s
+        self._duty: frozenset[str] | None = None
+        """What was outstanding when it ended: this and nothing that another coordinator did since."""
+
+    def work(self) -> bool:
+        """Whether nothing is left for this warden to do; False when it gave up, or was asked to end."""
+        pause, recovered = FIRST_PAUSE_S, False
+        while self._ledger.path.exists():
+            try:
+                away = self._quickly()
+            except DataDirInUse as busy:
+                if self._duty_is_done():
+                    return True
+                if not self._rest(pause, str(busy)):
+                    return False
+                pause = min(pause * 2, BUSY_PAUSE_S)
+                continue
+            if away is None:
+                return True
+            # Without an engine a recovery only gives verdicts: once is enough.
+            if not (away and recovered):
+                recovered = True
+                pause = max(pause, FIRST_PAUSE_S * 32)
+                if (ended := self._recover()) == DONE:
+                    return True
+                if ended == LEFT and not away and self._only_foreign():
+                    return False
+            if not self._rest(pause, away or "something is left"):
+                return False
+            pause = min(pause * 2, AWAY_PAUSE_S if away else STUCK_PAUSE_S)
+        return True
+
+    def _rest(self, pause_s: float, reason: str) -> bool:
+        """Sleep before the next try; False when there is to be none."""
+        late = self._until is not None and time.monotonic() + pause_s > self._until
+        if late or self._alarm.asked:
+            asked = "asked to end" if self._alarm.asked else "the time for it is over"
+            self._story.log("warden:gave_up", "ERROR", reason=f"{asked}: {reason}")
+            return False
+        self._alarm.sleep(pause_s)
+        return True
+
+    def _quickly(self) -> str | None:
+        """The quick pass, with the lock held. None when nothing is left; else why it could not look, or empty.
+
+        Raises DataDirInUse.
+        """
+        lock = DataDirLock(self._ledger.path.parent, self._ward.instance, WARDEN)
+        try:
+            lock.acquire()
+        except InvalidSettings as unusable:
+            return str(unusable)
+        try:
+            debts = self._ledger.debts()
+            if debts.settled:
+                return None
+            if self._duty is None:
+                self._tell(debts)
+            quick_pass(debts, self._engine, self._ledger, self._story)
+        except EngineAway as away:
+            self._story.log("warden:engine_away", "WARNING", reason=str(away))
+            return str(away)
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as unreadable:
+            # The recovery knows what to do with a ledger that is damaged or of another version.
+            self._story.log("warden:no_ledger", "ERROR", reason=f"{type(unreadable).__name__}: {unreadable}")
+        finally:
+            lock.release()
+        return ""
+
+    def _tell(self, debts: Debts) -> None:
+        self._duty = debts.ids
+        self._story.log(
+            "warden:coordinator_ended", "WARNING", outstanding=sorted(debts.ids), unfinished=debts.unfinished
+        )
+
+    def _duty_is_done(self) -> bool:
+        """Whether another coordinator, which holds the lock, has put back what this one left."""
+        try:
+            debts = self._ledger.debts()
+        except (sqlite3.Error, ValueError, KeyError, TypeError):
+            return False
+        if self._duty is None:
+            self._duty = debts.ids
+        return self._duty.isdisjoint(debts.ids)
+
+    def _only_foreign(self) -> bool:
+        """Whether all that is left belongs to an engine that this endpoint does not lead to."""
+        try:
+            left, engine_id = self._ledger.debts(), self._engine.id()
+        except (OSError, sqlite3.Error, ValueError, KeyError, TypeError):
+            return False
+        foreign = {debt.fault_id for debt in left.fired if debt.engine_id != engine_id}
+        if not left.ids <= foreign:
+            return False
+        self._story.log("warden:left_to_another_engine", "ERROR", outstanding=sorted(foreign), engine=engine_id)
+        return True
+
+    def _recover(self) -> int:
+        """A whole recovery pass; how it ended."""
+        begun = time.monotonic()
+        try:
+            done = subprocess.run(
+                self._launcher, env=os.environ | dict(self._ward.environ), check=False, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=RECOVERY_S,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as failed:
+            self._story.log("warden:recovery_failed", "ERROR", reason=str(failed))
+            return LEFT
+        fields: dict[str, object] = {"status": done.returncode, "duration": round(time.monotonic() - begun, 3)}
+        if done.returncode in {DONE, LEFT, IN_USE}:
+            self._story.log("warden:recovery", "INFO" if done.returncode == DONE else "WARNING", **fields)
+            return done.returncode
+        error = done.stderr.decode(errors="replace").strip()[-_ERROR_TEXT:]
+        self._story.log("warden:recovery_failed", "ERROR", reason=error, **fields)
+        return LEFT
+
+
+def recovery_launcher() -> tuple[str, ...]:
+    """How a recovery pass is started: with all installed packages, and no module of the working folder."""
+    return (sys.executable, "-P", PROGRAM, "recover")

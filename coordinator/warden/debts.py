@@ -1,0 +1,159 @@
+"""What a ledger says is still to be put back, read with the standard library alone; and the one thing that is written:
+that an undo was tried. Whoever uses it holds the lock on DATA_DIR.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from coordinator.faults.needs import Need, hit_until, judge
+from coordinator.warden.ward import LEDGER_FILE
+
+KNOWN_VERSION: Final = 2
+"""The version of the ledger's tables that this module reads; any other is left to the whole program."""
+
+UNPAUSE: Final = "unpause"
+START: Final = "start"
+QUICK: Final = (UNPAUSE, START)
+"""Undos that the engine does at once and that a look at it shows: `docker VERB CONTAINER`."""
+
+_BUSY_S: Final = 2.0
+_OUTSTANDING: Final = """
+    SELECT id, engine_id, task, document FROM faults WHERE state NOT IN ('undone', 'not_injected') ORDER BY seq
+"""
+_UNFINISHED: Final = "SELECT EXISTS (SELECT 1 FROM executions WHERE state != 'finished')"
+_REMEMBER: Final = """
+    UPDATE faults SET state = 'undoing', document = ?, change = (SELECT latest + 1 FROM outbox) WHERE id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What one container of a fault is owed, as `needs.judge` asks for it. `quick` is the verb, None for any other."""
+
+    container_id: str
+    name: str
+    planned_run: str
+    needed_in: tuple[str, ...]
+    restores: str | None
+    quick: str | None
+    attempted: bool
+    hit_until: str | None
+
+    def need(self, state: str | None, run: str, *, tried: bool = False) -> Need:
+        """Whether it still has to be put back, the container being in that state of that run."""
+        return judge(
+            state=state, run=run, planned_run=self.planned_run, needed_in=self.needed_in, restores=self.restores,
+            attempted=self.attempted or tried, hit_until=self.hit_until,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """A fault that was fired and not yet put back."""
+
+    fault_id: str
+    fault_type: str
+    engine_id: str
+    task: str
+    fired_at: datetime
+    owed: tuple[Owed, ...]
+
+    @property
+    def containers(self) -> frozenset[str]:
+        """What it may have changed."""
+        return frozenset(owed.container_id for owed in self.owed)
+
+
+@dataclass(frozen=True, slots=True)
+class Debts:
+    """All that was outstanding at one look. `fired` are the newest first; `ids` also of those that were only armed."""
+
+    ids: frozenset[str]
+    fired: tuple[Debt, ...]
+    unfinished: bool
+    """Whether an execution still waits for its verdict."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing at all is left to do."""
+        return not self.ids and not self.unfinished
+
+
+class Ledger:
+    """The file, opened for each question."""
+
+    def __init__(self, data_dir: str) -> None:
+        """Touch nothing yet."""
+        self.path = Path(data_dir) / LEDGER_FILE
+
+    def debts(self) -> Debts:
+        """What is outstanding. Raises sqlite3.Error, and ValueError, KeyError, TypeError for rows it cannot read."""
+        with closing(self._connected()) as connection:
+            rows = connection.execute(_OUTSTANDING).fetchall()
+            (unfinished,) = connection.execute(_UNFINISHED).fetchone()
+        read = [_debt(*row) for row in rows]
+        fired = sorted((debt for debt in read if debt is not None), key=lambda debt: debt.fired_at, reverse=True)
+        return Debts(frozenset(row[0] for row in rows), tuple(fired), bool(unfinished))
+
+    def remember(self, fault_id: str, container_ids: Collection[str]) -> None:
+        """On disk when it returns: an undo was tried, so that a later run of these is known to be ours."""
+        with closing(self._connected()) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            (document,) = connection.execute("SELECT document FROM faults WHERE id = ?", (fault_id,)).fetchone()
+            row = json.loads(document)
+            row["attempted"] = sorted({*row.get("attempted", ()), *container_ids})
+            row["fault"]["state"] = "undoing"
+            connection.execute(_REMEMBER, (json.dumps(row, ensure_ascii=False), fault_id))
+            connection.execute("UPDATE outbox SET latest = latest + 1")
+            connection.execute("COMMIT")
+
+    def _connected(self) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != KNOWN_VERSION:
+            connection.close()
+            raise sqlite3.NotSupportedError(f"the ledger is of version {version}, the warden reads {KNOWN_VERSION}")
+        return connection
+
+
+def _debt(fault_id: str, engine_id: str, task: str, document: str) -> Debt | None:
+    row = json.loads(document)
+    fault = row["fault"]
+    if not fault.get("fired_at"):
+        return None
+    fired = datetime.fromisoformat(fault["fired_at"])
+    effective = {target["container_id"] for target in fault["targets"] if target.get("effective_at")}
+    put_back = {target["container_id"] for target in fault["targets"] if target.get("undone_at")}
+    attempted = set(row.get("attempted", ()))
+    owed = [
+        _owed(undo, undo["container_id"] in attempted, None if undo["container_id"] in effective else hit_until(fired))
+        for undo in reversed(row["undos"])
+        if undo["container_id"] not in put_back
+    ]
+    return Debt(fault_id, str(fault["type"]), engine_id, task, fired, tuple(owed))
+
+
+def _owed(undo: Mapping[str, Any], attempted: bool, hit_until: str | None) -> Owed:  # noqa: FBT001  # one caller
+    command = undo["command"]
+    plain = len(command["argv"]) == 2 and command["argv"][1] == undo["container_id"] and not command.get("env")  # noqa: PLR2004  # verb and container
+    quick = plain and command["argv"][0] in QUICK and undo["restores"] is not None
+    return Owed(
+        container_id=undo["container_id"],
+        name=undo["name"],
+        planned_run=undo["started_at"],
+        needed_in=tuple(undo["needed_in"]),
+        restores=undo["restores"],
+        quick=command["argv"][0] if quick else None,
+        attempted=attempted,
+        hit_until=hit_until,
+    )

@@ -1,0 +1,81 @@
+"""Whom a warden watches over, and the line between the two: what they say to each other. Starts nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+LINK: Final = "TEST_COORDINATOR_WARDEN_LINK"
+"""The variable that tells a coordinator the descriptor of its line to the warden that is its parent."""
+
+READY: Final = "ready"
+"""What the warden says, with its process id, once it watches."""
+
+NOTHING_LEFT: Final = "nothing left"
+"""What the coordinator says before an orderly end: the warden may go."""
+
+LEDGER_FILE: Final = "ledger.db"
+LOG_FILE: Final = Path("logs", "warden.jsonl")
+"""Below DATA_DIR."""
+
+PROGRAM: Final = str(Path(__file__).resolve().with_name("program.py"))
+"""What is started; see there."""
+
+_CHUNK: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Ward:
+    """A coordinator: where its ledger is, which engine it works on, how it is called in logs.
+
+    `environ` are the settings of a recovery for it, as environment variables; no secret is among them.
+    """
+
+    data_dir: str
+    endpoint: str
+    service: str
+    instance: str
+    environment: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """How the coordinator introduces itself."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        """The other way. Raises ValueError, TypeError for something else."""
+        return cls(**json.loads(line))
+
+
+class Line:
+    """The warden's end of the line to its coordinator."""
+
+    def __init__(self, link: socket.socket) -> None:
+        """Take a connected stream socket."""
+        self._link = link
+        self._read = b""
+
+    def say(self, text: str) -> None:
+        """Send one line; a coordinator that is gone meanwhile is noticed when it is next listened to."""
+        try:
+            self._link.sendall(text.encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def hear(self) -> str | None:
+        """Wait for one line; None once the other end is closed, whoever closed it."""
+        while b"\n" not in self._read:
+            try:
+                chunk = self._link.recv(_CHUNK)
+            except ConnectionResetError:
+                chunk = b""
+            if not chunk:
+                return None
+            self._read += chunk
+        line, _, self._read = self._read.partition(b"\n")
+        return line.decode()

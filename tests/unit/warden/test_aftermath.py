@@ -1,0 +1,174 @@
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from coordinator.data_dir_lock import DataDirLock
+from coordinator.record import FaultState
+from coordinator.warden import aftermath as module
+from coordinator.warden.aftermath import DONE, IN_USE, LEFT, Aftermath, Alarm
+from coordinator.warden.engine import Seen
+from coordinator.warden.ward import LOG_FILE
+from tests.unit.warden.owing import LATER_RUN, RUN, FakeEngine, execution, row, undo, ward, write
+
+
+class Played:
+    """An aftermath with a fake engine, whose recoveries are a script: `statuses` in turn, the last one for ever."""
+
+    def __init__(self, folder: Path, engine: FakeEngine, statuses: list[int], patience_s: float | None = None) -> None:
+        script = (
+            "import json, pathlib, sys\n"
+            "file, statuses = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])\n"
+            "done = int(file.read_text()) if file.exists() else 0\n"
+            "file.write_text(str(done + 1))\n"
+            "sys.exit(statuses[min(done, len(statuses) - 1)])\n"
+        )
+        self._count = folder / "recoveries"
+        self.alarm = Alarm()
+        self.folder = folder
+        launcher = (sys.executable, "-I", "-S", "-c", script, str(self._count), json.dumps(statuses))
+        self.aftermath = Aftermath(ward(folder), launcher, self.alarm, patience_s)
+        self.aftermath._engine = engine
+
+    @property
+    def recoveries(self) -> int:
+        return int(self._count.read_text()) if self._count.exists() else 0
+
+    def told(self, message_type: str) -> list[dict[str, object]]:
+        file = self.folder / LOG_FILE
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [message for message in map(json.loads, lines) if message.get("message_type") == message_type]
+
+
+def frozen() -> FakeEngine:
+    """One container that was left paused."""
+    return FakeEngine({"a": Seen("paused", RUN)})
+
+
+def test_what_is_quick_is_done_before_the_recovery(tmp_path: Path) -> None:
+    """Unpaused at once, then recovered once, and it is over; the lock is free again."""
+    write(tmp_path, execution(), row(1, undo("unpause", "a")))
+    engine = frozen()
+    played = Played(tmp_path, engine, [DONE])
+    assert played.aftermath.work()
+    assert engine.ran == [("unpause", "a")]
+    assert played.recoveries == 1
+    (told,) = played.told("warden:coordinator_ended")
+    assert told["outstanding"] == ["fault-1"]
+    DataDirLock(tmp_path, "x").acquire()
+
+
+def test_where_nothing_is_left_nothing_is_started(tmp_path: Path) -> None:
+    """No ledger, or one that owes nothing: no recovery, no word in the log, and no folder is made."""
+    missing = Played(tmp_path / "missing", frozen(), [LEFT])
+    assert missing.aftermath.work()
+    assert not (tmp_path / "missing").exists()
+    write(tmp_path, row(1, undo("unpause", "a"), state=FaultState.UNDONE))
+    settled = Played(tmp_path, frozen(), [LEFT])
+    assert settled.aftermath.work()
+    assert (settled.recoveries, settled.told("warden:coordinator_ended")) == (0, [])
+
+
+def test_it_goes_on_until_nothing_is_left(tmp_path: Path) -> None:
+    """Recoveries that leave something, or fail, are followed by others."""
+    write(tmp_path, row(1, undo("exec", "a")))
+    played = Played(tmp_path, frozen(), [LEFT, 1, DONE])
+    assert played.aftermath.work()
+    assert played.recoveries == 3
+    assert len(played.told("warden:recovery_failed")) == 1
+
+
+def test_an_engine_that_is_away_is_waited_for_without_recoveries(tmp_path: Path) -> None:
+    """One recovery gives verdicts; the next follows the engine's return."""
+    write(tmp_path, row(1, undo("unpause", "a")))
+    engine = frozen()
+    engine.away = True
+    played = Played(tmp_path, engine, [LEFT, DONE])
+
+    def come_back() -> None:
+        while len(played.told("warden:engine_away")) < 3:
+            time.sleep(0.01)
+        assert played.recoveries == 1
+        engine.away = False
+
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    assert played.aftermath.work()
+    thread.join()
+    assert (engine.ran, played.recoveries) == ([("unpause", "a")], 2)
+
+
+def test_it_never_acts_while_another_holds_the_folder(tmp_path: Path) -> None:
+    """A new coordinator has the lock: nothing is run, and once it has put all back the warden's duty is done."""
+    write(tmp_path, row(1, undo("unpause", "a")))
+    new = DataDirLock(tmp_path, "test-coordinator-Chaos1")
+    new.acquire()
+    engine = frozen()
+    played = Played(tmp_path, engine, [DONE])
+
+    def recover() -> None:
+        while played.aftermath._duty is None:
+            time.sleep(0.01)
+        write(tmp_path, row(1, undo("unpause", "a"), state=FaultState.UNDONE), row(2, undo("unpause", "a")))
+
+    thread = threading.Thread(target=recover)
+    thread.start()
+    assert played.aftermath.work()
+    thread.join()
+    assert (engine.ran, played.recoveries) == ([], 0)
+    new.release()
+
+
+def test_a_recovery_that_finds_another_coordinator_is_no_end(tmp_path: Path) -> None:
+    """It looks again, and goes once its own duty is done, whoever did it."""
+    write(tmp_path, row(1, undo("exec", "a")))
+    played = Played(tmp_path, frozen(), [IN_USE, DONE])
+    assert played.aftermath.work()
+    assert played.recoveries == 2
+
+
+def test_another_engines_faults_are_left_to_it(tmp_path: Path) -> None:
+    """This endpoint leads to another engine: said, and not tried for ever."""
+    write(tmp_path, row(1, undo("unpause", "a"), engine_id="ANOTHER"))
+    played = Played(tmp_path, frozen(), [LEFT])
+    assert not played.aftermath.work()
+    (told,) = played.told("warden:left_to_another_engine")
+    assert told["outstanding"] == ["fault-1"]
+
+
+def test_it_ends_when_asked_or_when_its_time_is_over(tmp_path: Path) -> None:
+    """What is still left is said, and stays in the ledger for the next start."""
+    write(tmp_path, row(1, undo("exec", "a")))
+    asked = Played(tmp_path, frozen(), [LEFT])
+    asked.alarm.ring()
+    assert not asked.aftermath.work()
+    late = Played(tmp_path, frozen(), [LEFT], patience_s=0.0)
+    assert not late.aftermath.work()
+    assert len(late.told("warden:gave_up")) == 2
+
+
+def test_a_ledger_it_cannot_read_is_left_to_the_recovery(tmp_path: Path) -> None:
+    """Damaged: no quick pass, but a recovery, which knows what to do."""
+    (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
+    played = Played(tmp_path, frozen(), [DONE])
+    assert played.aftermath.work()
+    assert played.recoveries == 1
+    assert played.told("warden:no_ledger")
+
+
+def test_a_recovery_that_cannot_start_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No interpreter, or one that hangs: said, and not the end."""
+    write(tmp_path, execution(), row(1, undo("unpause", "a")))
+    engine = FakeEngine({"a": Seen("paused", LATER_RUN)})
+    missing = Aftermath(ward(tmp_path), ("/nowhere/python",), Alarm(), 0.0)
+    missing._engine = engine
+    assert not missing.work()
+    monkeypatch.setattr(module, "RECOVERY_S", 0.2)
+    hanging = Aftermath(ward(tmp_path), (sys.executable, "-c", "input() or __import__('time').sleep(60)"), Alarm(), 0.0)
+    hanging._engine = engine
+    assert not hanging.work()
+    played = Played(tmp_path, engine, [DONE])
+    assert len(played.told("warden:recovery_failed")) == 2
