@@ -27,6 +27,7 @@ from coordinator.errors import (
     Problem,
     Refused,
 )
+from coordinator.faults.leftovers import ScanReport
 from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.ports import Candidate, Readiness, UndoneFaults
 from coordinator.record import Execution, ExecutionState, Fault, Report, Submission, TimelineEntry, Timestamp
@@ -302,6 +303,11 @@ class HttpControl:
     async def undo_all(self, reason: str) -> UndoneFaults:  # noqa: ARG002  # the API takes no reason
         """The red button: stop all executions, undo all that is outstanding, wait for it."""
         return self._read(UndoneFaults, await self._call("DELETE", "/api/v1/faults", timeout_s=UNDO_WITHIN_S))
+
+    async def scan(self, instances: Collection[str] = ()) -> ScanReport:
+        """Put back what the engine itself shows to be left. Raises EngineUnreachable."""
+        body: dict[str, JsonValue] = {"instances": [*instances]}
+        return self._read(ScanReport, await self._call("POST", "/api/v1/scan", body, timeout_s=UNDO_WITHIN_S))
 
     async def forget(self, fault_id: str) -> None:
         """Refused: the API gives nothing up."""

@@ -10,11 +10,21 @@ import anyio.to_thread
 
 from coordinator.errors import Conflict, NotFound
 from coordinator.faults.facts import ContainerFacts
+from coordinator.faults.leftovers import ScanReport
 from coordinator.faults.targeting import Policy, why_not
 from coordinator.library import Library, ScenarioDetails, ScenarioSummary
 from coordinator.past import Past
 from coordinator.ports import Candidate, EngineFacts, History, Ledger, Readiness, UndoneFaults
-from coordinator.record import Execution, ExecutionState, Fault, FaultRow, Report, Submission, TimelineEntry
+from coordinator.record import (
+    LEDGER_RENEWED,
+    Execution,
+    ExecutionState,
+    Fault,
+    FaultRow,
+    Report,
+    Submission,
+    TimelineEntry,
+)
 from coordinator.scenarios.plan import Plan
 from coordinator.supervision import ChildRefused, ChildState, Refusal, Snapshot, Supervisor, health
 
@@ -78,6 +88,10 @@ class Recovery(Protocol):
 
     async def forget(self, fault_id: str) -> FaultRow:
         """Give one up."""
+        ...
+
+    async def scan(self, instances: Collection[str]) -> ScanReport:
+        """What the engine itself shows."""
         ...
 
 
@@ -207,6 +221,10 @@ class LocalControl:
         now = [await self._ledger.fault(row.fault.id) for row in before]
         return _told([row for row in now if row is not None])
 
+    async def scan(self, instances: Collection[str] = ()) -> ScanReport:
+        """See `ports.Control`."""
+        return await self._recovery.scan(instances)
+
     async def forget(self, fault_id: str) -> None:
         """See `ports.Control`."""
         await self._recovery.forget(fault_id)
@@ -272,7 +290,10 @@ class LocalControl:
 def _ledger_check(state: ChildState, degraded: str | None) -> str:
     if state is not ChildState.RUNNING:
         return f"error: {state.value}"
-    return f"error: {degraded}" if degraded is not None else "ok"
+    if degraded is None:
+        return "ok"
+    # One that lost its past takes work all the same; one that cannot write does not.
+    return f"degraded: {degraded}" if degraded.startswith(LEDGER_RENEWED) else f"error: {degraded}"
 
 
 def _actors_check(ready: bool, degraded: tuple[str, ...]) -> str:  # noqa: FBT001 - two parts of one fold

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock, Value
+from coordinator.faults.leftovers import ScanReport
 from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.record import (
     Execution,
@@ -83,6 +84,10 @@ class EngineFacts(Protocol):
 
     async def locks(self) -> tuple[TargetLock, ...]:
         """Every target lock on the engine, of any instance."""
+        ...
+
+    async def helpers(self) -> tuple[ContainerFacts, ...]:
+        """Every helper container on the engine, of any instance and in any state, sorted by name."""
         ...
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
@@ -363,6 +368,10 @@ class Control(Protocol):
 
     async def undo_all(self, reason: str) -> UndoneFaults:
         """The red button: stop all executions, undo all that is outstanding, wait for it."""
+        ...
+
+    async def scan(self, instances: Collection[str] = ()) -> ScanReport:
+        """Put back what the engine itself shows to be left, of these `instances` too. Raises EngineUnreachable."""
         ...
 
     async def forget(self, fault_id: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -23,6 +23,10 @@ Timestamp = Annotated[
     PlainSerializer(stamp, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
+
+
+LEDGER_RENEWED: Final = "the ledger was damaged"
+"""How the degradation of a ledger begins that lost what it knew, and works."""
 
 
 class ExecutionState(StrEnum):

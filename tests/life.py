@@ -76,6 +76,10 @@ class _Facts:
         self._life.check_engine()
         return await self._life.engine.facts.locks()
 
+    async def helpers(self) -> tuple[ContainerFacts, ...]:
+        self._life.check_engine()
+        return await self._life.engine.facts.helpers()
+
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         self._life.check_engine()
         return await self._life.engine.facts.events_since(since, ids)

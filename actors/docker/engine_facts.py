@@ -23,6 +23,7 @@ from actors.docker.event_stream import events_url, watch
 from actors.docker.inspection import container_facts, engine_event, engine_info
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock
+from coordinator.faults.leftovers import HELPER
 from coordinator.faults.locks import ROLE, parse_lock
 from coordinator.identity import LABEL_ROLE
 
@@ -64,6 +65,10 @@ class DockerFacts:
     async def locks(self) -> tuple[TargetLock, ...]:
         """Every target lock on the engine, of any instance."""
         return await self._ask(_locks)
+
+    async def helpers(self) -> tuple[ContainerFacts, ...]:
+        """Every helper container on the engine, of any instance and in any state, sorted by name."""
+        return await self._ask(_helpers)
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         """The container events of `ids` but for execs, from `since` until now, if among the engine's last 256."""
@@ -162,6 +167,11 @@ def _containers(client: APIClient, ids: tuple[str, ...] | None) -> tuple[Contain
 def _states(client: APIClient, ids: tuple[str, ...]) -> dict[str, ContainerState]:
     listed = client.containers(all=True, filters={"id": list(ids)})
     return {each["Id"]: ContainerState(each["State"]) for each in listed if each["Id"] in ids}
+
+
+def _helpers(client: APIClient) -> tuple[ContainerFacts, ...]:
+    listed = client.containers(all=True, filters={"label": f"{LABEL_ROLE}={HELPER}"})
+    return _containers(client, tuple(each["Id"] for each in listed)) if listed else ()
 
 
 def _locks(client: APIClient) -> tuple[TargetLock, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from actors.docker.simulated_state import ConnectionCut, EngineError
 from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, DockerCommand, Outcome
+from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.lifecycle import SIGNALS
 from coordinator.logging import action
 
@@ -80,6 +82,7 @@ class SimulatedRunner:
             "exec": self._exec,
             "volume": self._volume,
             "run": self._helper,
+            "rm": self._remove,
         }
 
     async def run(self, command: DockerCommand) -> Outcome:
@@ -201,6 +204,9 @@ class SimulatedRunner:
     async def _helper(self, argv: list[str], console: _Console) -> None:
         """`docker run` of a helper's program; the engine has no other image."""
         image, *inner = _parse(argv, RUN).rest
+        if image == HELPER_IMAGE and SCAN_PROGRAM in inner:
+            await self._scan(inner[inner.index(SCAN_PROGRAM) + 1 :], console)
+            return
         if image != HELPER_IMAGE or CRASH_PROGRAM not in inner:
             console.fail(f"Unable to find image '{image}' locally", 125)
             return
@@ -217,6 +223,35 @@ class SimulatedRunner:
                     self._engine.die(reference)
 
         await self._ask("helper", work, console, echo=False)
+
+    async def _scan(self, inner: list[str], console: _Console) -> None:
+        """The program that looks into network namespaces: it tells, and takes out, what the state holds."""
+        state = self._engine.state
+
+        async def work() -> None:
+            await anyio.sleep(self._engine.duration("helper", inner[0]))
+            await self._engine.answering.wait()
+            if inner[0] == "look":
+                console.stdout.append(state.sight.model_dump_json())
+                return
+            asked = parse_placed(inner[1])
+            kept = [
+                each.model_copy(update={"traces": tuple(
+                    trace for trace in each.traces if Placed(inode=each.inode, trace=trace) not in asked
+                )})
+                for each in state.sight.namespaces
+            ]  # fmt: skip
+            state.sight = state.sight.model_copy(update={"namespaces": tuple(each for each in kept if each.traces)})
+            console.stdout.append(f"[{','.join(each.model_dump_json() for each in asked)}]")
+
+        await self._ask("helper", work, console, echo=False)
+
+    async def _remove(self, argv: list[str], console: _Console) -> None:
+        """`docker rm --force`: with what runs in it."""
+        for reference in _parse(argv, frozenset()).rest:
+            # Looked for only when it is its turn, as the engine does.
+            change = partial(self._engine.state.remove, reference)
+            await self._ask(reference, partial(self._engine.act, "kill", reference, 0.0, change), console)
 
     async def _volume(self, argv: list[str], console: _Console) -> None:
         line = _parse(argv[1:], LABEL)

@@ -12,7 +12,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock
+from coordinator.faults.leftovers import HELPER
 from coordinator.faults.locks import parse_lock
+from coordinator.identity import LABEL_ROLE
 
 if TYPE_CHECKING:
     from actors.docker.simulated import SimulatedEngine
@@ -49,6 +51,10 @@ class SimulatedFacts:
         await self._answer(1)
         parsed = (parse_lock(name, labels) for name, labels in self._engine.state.volumes.items())
         return tuple(sorted((lock for lock in parsed if lock is not None), key=lambda lock: lock.container_id))
+
+    async def helpers(self) -> tuple[ContainerFacts, ...]:
+        """Every helper container, sorted by name."""
+        return tuple(each for each in await self.containers() if each.labels.get(LABEL_ROLE) == HELPER)
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         """The container events of `ids` that the log still holds, from `since` until now."""

@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, NetworkAttachment, PublishedPort
+from coordinator.faults.leftovers import Sight
 from coordinator.faults.lifecycle import SIGNALS
 from coordinator.ports import Clock
 
@@ -106,6 +107,8 @@ class EngineState:
         self._listener = listener
         self.containers: dict[str, SimulatedContainer] = {}
         self.volumes: dict[str, dict[str, str]] = {}
+        self.sight = Sight()
+        """What lies in the network namespaces of its machine."""
         self.log: deque[EngineEvent] = deque(maxlen=LOG_LENGTH)
 
     def create(

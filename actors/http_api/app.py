@@ -23,7 +23,20 @@ from quart.ctx import RequestContext
 from quart.typing import ResponseTypes
 from werkzeug.exceptions import HTTPException
 
-from actors.http_api import docs, engine, events, executions, health, page, problems, reports, scenarios, tree, upload
+from actors.http_api import (
+    docs,
+    engine,
+    events,
+    executions,
+    health,
+    page,
+    problems,
+    reports,
+    scan,
+    scenarios,
+    tree,
+    upload,
+)
 from actors.http_api.detached import Detached
 from actors.http_api.guard import MAX_BODY_BYTES, Guard, Head, has_body, secured
 from actors.http_api.operations import Operation, Said, described
@@ -133,6 +146,7 @@ def make_app(served: Served, detached: Detached) -> Api:
         health.routes(served.control, served.identity, served.now),
         tree.routes(served.control, detached, OWN_NAME),
         engine.routes(served.control, detached),
+        scan.routes(served.control, detached),
         scenarios.routes(served.control),
         executions.routes(served.control, detached),
         reports.routes(served.control),

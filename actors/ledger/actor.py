@@ -27,6 +27,7 @@ from actors.ledger.writes import Write
 from coordinator.data_dir_lock import DataDirLock
 from coordinator.errors import LedgerUnavailable
 from coordinator.logging import log
+from coordinator.record import LEDGER_RENEWED
 from coordinator.supervision import ChildContext
 
 T = TypeVar("T")
@@ -70,6 +71,8 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Touch nothing yet. `inline`: no threads and no flush to disk, for simulation under a virtual clock."""
+        self.on_renewed: Callable[[], None] = lambda: None
+        """Called when a damaged file was set aside: what it knew is lost, and only the engine can tell."""
         self._path = data_dir / LEDGER_FILE
         self._lock = DataDirLock(data_dir, instance, role)
         self._inline = inline
@@ -202,10 +205,11 @@ class LedgerActor(LedgerCalls, OutboxCalls):
 
     def _tell_corrupt(self, aside: Path) -> None:
         self._notice = (
-            f"the ledger was damaged: it is kept as {aside}, a new one was begun; what it knew of faults is lost: "
-            "run `test-coordinator recover --scan` and look at the engine"
+            f"{LEDGER_RENEWED}: it is kept as {aside}, a new one was begun; what it knew of faults is lost; "
+            "the engine is scanned for them: see `recovery` in `test-coordinator status`, and `recover --scan`"
         )
         log("ledger:corrupt", "CRITICAL", reason=self._notice)
+        self.on_renewed()
 
     # ------------------------------------------------------------ callers
 

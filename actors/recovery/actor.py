@@ -4,15 +4,17 @@ then again whenever the engine comes back, until all is put back. Finishes the e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final
 
 import anyio
 
 from actors.recovery.orphans import Orphans
+from actors.recovery.scan import EngineScan
 from coordinator.errors import Conflict, EngineUnreachable, LedgerUnavailable, NotFound
 from coordinator.faults.facts import TargetLock
+from coordinator.faults.leftovers import ScanReport
 from coordinator.faults.locks import unlock_command
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
@@ -60,6 +62,10 @@ class RecoveryActor:
         self._retention = timedelta(days=retention_days)
         self._told_locks: set[tuple[str, str]] = set()
         self._orphans = Orphans(ledger, clock, playing)
+        self._scan = EngineScan(ledger, facts, runner, clock, instance=instance, playing=playing)
+        self._ledger_lost = False
+        self._scanned: str | None = None
+        """What the last scan left for a person."""
         self._wake = anyio.Event()
         self._passing = anyio.Lock()
         self._trouble: str | None = None
@@ -67,6 +73,11 @@ class RecoveryActor:
 
     def wake(self) -> None:
         """Look again soon: the engine answers, or an execution ended with something left."""
+        self._wake.set()
+
+    def ledger_lost(self) -> None:
+        """What the ledger knew is gone: the engine is scanned for it at the next look, which is soon."""
+        self._ledger_lost = True
         self._wake.set()
 
     # ------------------------------------------------------------ the actor
@@ -85,7 +96,7 @@ class RecoveryActor:
         while True:
             self._wake = anyio.Event()
             left = await self.recover(deadline)
-            trouble = _left_text(left) if left else self._trouble
+            trouble = _left_text(left) if left else self._trouble or self._scanned
             life.degraded(trouble)
             life.ready()
             deadline = LATER_PASS_S
@@ -122,6 +133,7 @@ class RecoveryActor:
                 await self._undo_all(await self._orphans.rows(), deadline_s)
                 await self._orphans.settle()
                 await self._release_locks()
+                await self._scan_where_called_for()
                 return await self._orphans.rows()
             except LedgerUnavailable as error:
                 self._trouble = f"the ledger: {error}"
@@ -165,6 +177,31 @@ class RecoveryActor:
             telling.add_success_fields(outcome=done.fault.state, error=done.last_error)
         self._orphans.note(done)
         return done
+
+    # ------------------------------------------------------------ without a ledger
+
+    async def scan(self, instances: Collection[str] = ()) -> ScanReport:
+        """Put back what the engine itself shows to be left; see `EngineScan.scan`. Raises EngineUnreachable."""
+        async with self._passing:
+            report = await self._scan.scan(instances)
+            self._ledger_lost = False
+            self._scanned = _found_text(report)
+        self._wake.set()
+        return report
+
+    async def _scan_where_called_for(self) -> None:
+        """After the ledger was lost, or where something of this instance is past its deadline and in no ledger."""
+        try:
+            if self._ledger_lost:
+                report = await self._scan.scan()
+                self._ledger_lost = False
+            elif await self._scan.is_called_for():
+                report = await self._scan.scan(careful=True)
+            else:
+                return
+            self._scanned = _found_text(report)
+        except EngineUnreachable as error:
+            self._trouble = str(error)
 
     # ------------------------------------------------------------ one fault
 
@@ -242,7 +279,7 @@ class RecoveryActor:
             container_id=lock.container_id,
             execution=lock.execution,
             undo=list(lock.undo),
-            reason=f"not in this DATA_DIR's ledger; once all is well: {unlock_command(lock.container_id).shown()}",
+            reason="not in this DATA_DIR's ledger: `recover --scan` undoes it, and so does recovery after its deadline",
         )
 
 
@@ -261,6 +298,16 @@ def _given_up(row: FaultRow) -> FaultRow:
 def _fired_or_armed(row: FaultRow) -> float:
     at = row.fault.fired_at or row.fault.armed_at
     return at.timestamp() if at is not None else 0.0
+
+
+def _found_text(report: ScanReport) -> str | None:
+    if not report.left:
+        return None
+    first = report.left[0]
+    more = f" and {len(report.left) - 1} more" if len(report.left) > 1 else ""
+    return (
+        f"left on the engine: {first.kind} on {first.where} ({first.text or first.why}){more}; `recover --scan` tells"
+    )
 
 
 def _left_text(rows: tuple[FaultRow, ...]) -> str:

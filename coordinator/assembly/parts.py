@@ -137,6 +137,7 @@ class Parts:
             playing=self._executions.playing,
             retention_days=settings.scenario_results_retention_days,
         )
+        self.ledger.on_renewed = self._recovery.ledger_lost
         self._chaos = ChaosActor(self._facts, on_engine_up=self._recovery.wake)
 
     def children(self, *, recovery: bool = True) -> tuple[ChildSpec, ...]:

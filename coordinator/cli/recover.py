@@ -1,4 +1,6 @@
-"""`recover`: everything outstanding in the ledger is undone, or one fault is given up for a person to mend."""
+"""`recover`: everything outstanding in the ledger is undone; with `--scan` also what the engine shows without a ledger;
+or one fault is given up for a person to mend.
+"""
 
 from __future__ import annotations
 
@@ -10,53 +12,114 @@ import click
 
 from coordinator.cli import exit_codes
 from coordinator.cli.output import as_json as json_text
-from coordinator.cli.output import note, result
+from coordinator.cli.output import note, result, rows
 from coordinator.cli.tools import Tools, Where, acts_on_coordinator, prints_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from coordinator.faults.leftovers import ScanReport
+    from coordinator.ports import Control
     from coordinator.record import Fault
 
 
 @click.command()
+@click.option("--scan", is_flag=True, help="Also put back what the engine itself shows to be left: needs no ledger.")
+@click.option(
+    "--instance", "instances", metavar="NAME", multiple=True,
+    help="With --scan: a coordinator that is gone, whose leftovers are put back too; may be repeated.",
+)  # fmt: skip
 @click.option("--forget", "fault_id", metavar="ID", help="Give one fault up: nothing will undo it any more.")
 @prints_json
 @acts_on_coordinator
 @click.pass_obj
-def recover(tools: Tools, *, fault_id: str | None, as_json: bool, server: str | None, token_file: Path | None) -> int:
+def recover(
+    tools: Tools,
+    *,
+    scan: bool,
+    instances: tuple[str, ...],
+    fault_id: str | None,
+    as_json: bool,
+    server: str | None,
+    token_file: Path | None,
+) -> int:
     """Undo everything outstanding; exit code 5 when something is left broken, with the commands to run."""
     where = Where(server, token_file)
+    if fault_id is not None and scan:
+        raise click.UsageError("--forget and --scan: give one of them")
+    if instances and not scan:
+        raise click.UsageError("--instance goes with --scan")
     if fault_id is not None:
         return anyio.run(_forget, tools, where, fault_id)
-    return anyio.run(_recover, tools, where, as_json)
+    return anyio.run(_recover, tools, where, as_json, instances if scan else None)
 
 
-async def _recover(tools: Tools, where: Where, as_json: bool) -> int:  # noqa: FBT001  # a flag
+async def _recover(tools: Tools, where: Where, as_json: bool, instances: tuple[str, ...] | None) -> int:  # noqa: FBT001  # a flag
     settings = tools.load()
     # Looked at first: an embedded coordinator undoes at its start, before it can be asked what there was.
     async with tools.connect(settings, where, recovery=False) as control:
-        before = {fault.id: fault for fault in await control.faults()}
+        before = await _outstanding(control, even_without_ledger=instances is not None)
     failed: dict[str, str] = {}
     after: dict[str, Fault] = {}
-    if before:
+    scanned: ScanReport | None = None
+    if before or instances is not None:
         async with tools.connect(settings, where, recovery=True) as control:
-            failed = dict((await control.undo_all("recover")).failed)
-            after = {fault.id: fault for fault in await control.faults()}
+            if before:
+                failed = dict((await control.undo_all("recover")).failed)
+                after = await _outstanding(control)
+            if instances is not None:
+                scanned = await control.scan(instances)
     undone = [fault for fault in before.values() if fault.id not in after]
     left = [fault for fault in before.values() if fault.id in after]
     if as_json:
-        result(json_text({"undone": [fault.id for fault in undone], "failed": {**_reasons(left, failed)}}))
+        told = {"undone": [fault.id for fault in undone], "failed": {**_reasons(left, failed)}}
+        result(json_text(told | (scanned.model_dump(mode="json") if scanned is not None else {})))
     else:
         for fault in undone:
             result(f"undone  {_words(fault)}\n")
         if not before:
             note("nothing is outstanding")
+        if scanned is not None:
+            _tell(scanned)
     for fault in left:
         note(f"not undone  {_words(fault)}: {_reasons([fault], failed)[fault.id]}")
         for command in fault.undo_commands:
             note(f"  {command}")
-    return exit_codes.LEFT_BROKEN if left else exit_codes.OK
+    return exit_codes.LEFT_BROKEN if left or (scanned is not None and _tell_left(scanned)) else exit_codes.OK
+
+
+async def _outstanding(control: Control, *, even_without_ledger: bool = False) -> dict[str, Fault]:
+    """By id. Raises LedgerUnavailable, unless the engine is to be looked at all the same."""
+    from coordinator.errors import LedgerUnavailable
+
+    try:
+        return {fault.id: fault for fault in await control.faults()}
+    except LedgerUnavailable as error:
+        if not even_without_ledger:
+            raise
+        note(f"what the ledger knows cannot be read: {error}")
+        return {}
+
+
+def _tell(report: ScanReport) -> None:
+    """Everything found, whose it is and what was done."""
+    if report.found:
+        names = ("what", "name", "where", "state", "why", "done")
+        table = [(each.kind, each.name, each.where, each.state, each.why, each.text) for each in report.found]
+        result(rows(names, table))
+    else:
+        note("the engine shows nothing of any coordinator's")
+    for each in report.unable:
+        note(f"not looked at: {each}")
+
+
+def _tell_left(report: ScanReport) -> bool:
+    """The commands for what is left; whether anything is."""
+    for each in report.left:
+        note(f"left  {each.kind} on {each.where}: {each.text or each.why}")
+        for command in each.commands:
+            note(f"  {command}")
+    return bool(report.left)
 
 
 async def _forget(tools: Tools, where: Where, fault_id: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 
@@ -17,7 +17,7 @@ from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.looks import Undo, need
 from coordinator.faults.needs import Need, hit_until
 from coordinator.logging import action, log
-from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
+from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import FaultRow, FaultState, TargetOutcome
 
 FIRST_PAUSE_S: Final = 0.05
@@ -37,10 +37,18 @@ OUTCOMES: Final = {
 NO_EFFECT: Final = "no effect was seen: nothing to undo"
 
 
+class FaultRows(Protocol):
+    """Where the rows of faults are kept; a Ledger is one."""
+
+    async def save_fault(self, row: FaultRow) -> None:
+        """Insert or replace. Raises LedgerUnavailable."""
+        ...
+
+
 class Undoer:
     """Undoes fault rows through the ports. Idempotent; safe to call again at any time."""
 
-    def __init__(self, runner: CommandRunner, facts: EngineFacts, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, runner: CommandRunner, facts: EngineFacts, ledger: FaultRows, clock: Clock) -> None:
         """Keep the ports."""
         self._runner = runner
         self._facts = facts

@@ -18,6 +18,7 @@ from coordinator import __version__
 from coordinator.errors import MissingSecret
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts
+from coordinator.identity import LABEL_ROLE
 from coordinator.ports import CommandRunner, EngineFacts
 from tests.clocks import LoopClock
 from tests.integration.sandbox import Sandbox, docker
@@ -32,6 +33,10 @@ def secret(name: str) -> str:
     return SECRETS[name]
 
 
+def _labels(role: str) -> dict[str, str]:
+    return {LABEL_ROLE: role} if role else {}
+
+
 class Stage(ABC):
     """An engine with its two ports, and what a test does to containers from outside."""
 
@@ -39,7 +44,9 @@ class Stage(ABC):
     facts: EngineFacts
 
     @abstractmethod
-    async def add(self, name: str = "target", *, stubborn: bool = False, policy: str = "no") -> ContainerFacts:
+    async def add(
+        self, name: str = "target", *, stubborn: bool = False, policy: str = "no", role: str = ""
+    ) -> ContainerFacts:
         """A container that runs; a stubborn one ignores TERM."""
 
     @abstractmethod
@@ -84,10 +91,12 @@ class RealStage(Stage):
         self.runner = DockerCommandRunner(endpoint, secret, helper_image=image, instance="contract")
         self.facts = self.real_facts = DockerFacts(endpoint)
 
-    async def add(self, name: str = "target", *, stubborn: bool = False, policy: str = "no") -> ContainerFacts:
+    async def add(
+        self, name: str = "target", *, stubborn: bool = False, policy: str = "no", role: str = ""
+    ) -> ContainerFacts:
         # A first process without a handler ignores TERM.
         command = ["sleep", "3600"] if stubborn else []
-        made = self._sandbox.run(name, command=command, options=["--restart", policy])
+        made = self._sandbox.run(name, command=command, options=["--restart", policy], labels=_labels(role))
         (facts,) = await self.facts.containers([made.id])
         return facts
 
@@ -113,8 +122,11 @@ class SimulatedStage(Stage):
         self._engine = engine
         self.runner, self.facts = engine.runner, engine.facts
 
-    async def add(self, name: str = "target", *, stubborn: bool = False, policy: str = "no") -> ContainerFacts:
-        return self._engine.add(name, ends_on=() if stubborn else ("SIGTERM", "SIGINT"), restart_policy=policy)
+    async def add(
+        self, name: str = "target", *, stubborn: bool = False, policy: str = "no", role: str = ""
+    ) -> ContainerFacts:
+        ends_on = () if stubborn else ("SIGTERM", "SIGINT")
+        return self._engine.add(name, ends_on=ends_on, restart_policy=policy, labels=_labels(role))
 
     async def crash(self, container: ContainerFacts) -> None:
         self._engine.die(container.id)

@@ -12,6 +12,7 @@ from actors.docker.simulated import ExecResult
 from coordinator.errors import EngineUnreachable, MissingSecret
 from coordinator.faults.commands import DockerCommand, EnvEntry, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
+from coordinator.faults.leftovers import Placed, Trace, look_command, parse_placed, parse_sight, remove_command
 from coordinator.faults.lifecycle import ContainerCrash
 from coordinator.faults.locks import lock_command, unlock_command
 from coordinator.faults.looks import RunEnded, RunsAnew, SignalSeen, Undo, seen
@@ -267,6 +268,32 @@ async def test_the_first_lock_stays(stage: Stage) -> None:
     assert [(each.run, each.argv) for each in locks[0].undos or ()] == [(target.started_at, argv) for argv in argvs]
     assert removed.ok
     assert target.id not in {lock.container_id for lock in await stage.facts.locks()}
+
+
+async def test_helpers_are_found_and_removed(stage: Stage) -> None:
+    """Containers with the role of a helper are listed, in whatever state, and go by force; no others do."""
+    target, helper = await stage.add(), await stage.add("helper", role="helper")
+    ours = {target.id, helper.id}
+
+    async def present() -> list[str]:
+        return [each.id for each in await stage.facts.helpers() if each.id in ours]
+
+    assert await present() == [helper.id]
+    await stage.run("kill", helper.id)
+    assert await present() == [helper.id]
+    assert (await stage.run("rm", "--force", helper.id)).ok
+    assert await present() == []
+    assert (await stage.look(target)).state is ContainerState.RUNNING
+
+
+async def test_the_namespaces_of_the_engines_machine_are_looked_at(stage: Stage) -> None:
+    """Looking tells of everything that bears our name; removing what is not there any more is no error."""
+    looked = await stage.runner.run(look_command())
+    assert looked.ok, looked.stderr
+    inodes = {each.inode for each in parse_sight(looked.stdout).namespaces}
+    absent = Placed(inode=max(inodes, default=0) + 1, trace=Trace(kind="table", name=f"tc_{'0' * 32}", family="inet"))
+    removed = await stage.runner.run(remove_command([absent]))
+    assert parse_placed(removed.stdout) == (absent,)
 
 
 async def test_a_deadline_ends_the_command_but_not_the_engine(stage: Stage) -> None:

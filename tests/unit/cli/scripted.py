@@ -7,8 +7,9 @@ import anyio
 import anyio.lowlevel
 
 from coordinator.cli.tools import Where
-from coordinator.errors import Conflict, CoordinatorError, EngineUnreachable, NotFound
+from coordinator.errors import Conflict, CoordinatorError, EngineUnreachable, LedgerUnavailable, NotFound
 from coordinator.faults.facts import EngineInfo
+from coordinator.faults.leftovers import ScanReport
 from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.ports import Candidate, Readiness, UndoneFaults
 from coordinator.record import ENDED, Execution, ExecutionState, Fault, Report, Submission, TimelineEntry, Verdict
@@ -33,10 +34,15 @@ class ScriptedControl:
         stuck: Collection[str] = (),
         planned: Plan | None = None,
         candidates: Sequence[Candidate] | None = (),
+        scan: ScanReport | None = None,
+        ledger_away: bool = False,
     ) -> None:
         self.submissions: list[Submission] = []
         self.stops: list[str] = []
+        self.scanned: list[tuple[str, ...]] = []
         self.submitted = anyio.Event()
+        self._scan = scan or ScanReport()
+        self._ledger_away = ledger_away
         self._frames = list(frames)
         self._when_stopped = when_stopped
         self._left_broken = left_broken
@@ -98,6 +104,8 @@ class ScriptedControl:
         return self._frames[0]
 
     async def faults(self) -> tuple[Fault, ...]:
+        if self._ledger_away:
+            raise LedgerUnavailable("no ledger")
         return tuple(fault for fault in self._outstanding.values() if fault.state not in ENDED)
 
     async def undo(self, fault_id: str) -> UndoneFaults:
@@ -114,6 +122,10 @@ class ScriptedControl:
             undone=tuple(one for part in parts for one in part.undone),
             failed={name: why for part in parts for name, why in part.failed.items()},
         )
+
+    async def scan(self, instances: Collection[str] = ()) -> ScanReport:
+        self.scanned.append(tuple(instances))
+        return self._scan
 
     async def forget(self, fault_id: str) -> None:
         del self._outstanding[fault_id]

@@ -1,6 +1,7 @@
 import json
 
 from coordinator.cli.tools import Tools
+from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport
 from coordinator.record import FaultState
 from tests.unit.cli import played
 from tests.unit.cli.conftest import Call
@@ -55,3 +56,54 @@ def test_a_fault_is_forgotten_with_its_undo_told(call: Call) -> None:
 def test_an_unknown_fault_cannot_be_forgotten(call: Call) -> None:
     """`--forget` of what is not outstanding ends with 2."""
     assert call("recover", "--forget", "nonsuch").code == 2
+
+
+def found(state: LeftoverState, commands: tuple[str, ...] = ()) -> Leftover:
+    """A lock."""
+    return Leftover(
+        kind="lock", name="tc-aaaaaaaaaaaa", where="web-1", instance="blue", execution="e1", why="of blue", state=state,
+        text="done" if state is LeftoverState.UNDONE else "", commands=commands,
+    )  # fmt: skip
+
+
+def test_a_scan_tells_everything_it_found(call: Call) -> None:
+    """`--scan` scans although nothing is outstanding, for the instances that are named, and prints one table."""
+    report = ScanReport(found=(found(LeftoverState.UNDONE), found(LeftoverState.KEPT)), unable=("iptables: no",))
+    control = ScriptedControl(scan=report)
+    said = call("recover", "--scan", "--instance", "green", "--instance", "red", control=control)
+    assert said.code == 0
+    assert said.out.splitlines() == [
+        "WHAT  NAME             WHERE  STATE   WHY      DONE",
+        "lock  tc-aaaaaaaaaaaa  web-1  undone  of blue  done",
+        "lock  tc-aaaaaaaaaaaa  web-1  kept    of blue",
+    ]
+    assert said.err.splitlines() == ["nothing is outstanding", "not looked at: iptables: no"]
+    assert control.scanned == [("green", "red")]
+
+
+def test_a_scan_that_leaves_something_ends_with_5(call: Call) -> None:
+    """What a person has to act on is told with its commands."""
+    report = ScanReport(found=(found(LeftoverState.LEFT, ("docker unpause a", "docker volume rm b")),))
+    said = call("recover", "--scan", control=ScriptedControl(scan=report))
+    assert said.code == 5
+    assert said.err.splitlines()[1:] == ["left  lock on web-1: of blue", "  docker unpause a", "  docker volume rm b"]
+    as_json = json.loads(call("recover", "--scan", "--json", control=ScriptedControl(scan=report)).out)
+    assert (as_json["undone"], as_json["failed"], as_json["unable"]) == ([], {}, [])
+    assert as_json["found"][0]["commands"] == ["docker unpause a", "docker volume rm b"]
+
+
+def test_a_scan_needs_no_ledger(call: Call) -> None:
+    """Where the ledger cannot be read, that is said, and the engine is scanned all the same; without --scan it is an
+    error.
+    """
+    control = ScriptedControl(ledger_away=True)
+    said = call("recover", "--scan", control=control)
+    assert (said.code, control.scanned) == (0, [()])
+    assert said.err.splitlines()[0] == "what the ledger knows cannot be read: no ledger"
+    assert call("recover", control=control).code == 4
+
+
+def test_options_that_do_not_go_together(call: Call) -> None:
+    """`--instance` without `--scan`, and `--scan` with `--forget`, are wrong usage."""
+    assert call("recover", "--instance", "green").code == 2
+    assert call("recover", "--scan", "--forget", "f-1").code == 2

@@ -80,6 +80,19 @@ async def test_faults_are_listed_and_undone(client: Client) -> None:
     assert (answer.status, answer.json) == (200, {"undone": ["f2"], "failed": {"f9": "the engine is away"}})
 
 
+async def test_the_engine_is_scanned(client: Client, control: MemoryControl) -> None:
+    """What was found comes back with what was done; names of instances are a list; no engine is 503."""
+    answer = (await client.ask("POST", "/api/v1/scan", {"instances": ["green"]})).json
+    assert [(found["instance"], found["state"], found["text"]) for found in answer["found"]] == [
+        ("green", "undone", "put back")
+    ]
+    assert answer["unable"] == ["iptables: not here"]
+    assert (await client.ask("POST", "/api/v1/scan", {})).json["found"] == []
+    assert (await client.ask("POST", "/api/v1/scan", {"instances": "green"})).status == 422
+    control.fails["scan"] = lambda: EngineUnreachable("no engine")
+    assert (await client.ask("POST", "/api/v1/scan", {})).status == 503
+
+
 async def test_scenarios_are_listed_and_shown(client: Client) -> None:
     """Every built-in, each with its text; unknown ones are 404."""
     items = (await client.ask("GET", "/api/v1/scenarios")).json["items"]

@@ -67,6 +67,7 @@ async def test_the_answers_that_can_be_had_are_as_described(client: Client, cont
         ("GET", "/api/v1/faults", None),
         ("DELETE", "/api/v1/faults/f1", None),
         ("DELETE", "/api/v1/faults", None),
+        ("POST", "/api/v1/scan", {"instances": ["green"]}),
         ("GET", "/api/v1/health", None),
         ("GET", "/api/v1/ready", None),
         ("GET", "/metrics", None),

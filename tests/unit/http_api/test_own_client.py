@@ -86,6 +86,7 @@ async def test_answers_come_back_as_they_were_given(listeners: Listeners, contro
         assert [fault.id for fault in await client.faults()] == ["f1", "f2"]
         assert (await client.undo("f1")).undone == ("f1",)
         assert (await client.undo_all("now")).failed == {"f9": "the engine is away"}
+        assert await client.scan(["green"]) == await control.scan(["green"])
         assert [one.why_not is None for one in await client.candidates()] == [True, False]
         await client.refresh()
         assert [(view.path, view.state, view.restarts) for view in client.tree().children] == [

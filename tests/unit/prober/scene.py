@@ -82,6 +82,9 @@ class DictionaryEngine:
     async def locks(self) -> tuple[TargetLock, ...]:
         return ()
 
+    async def helpers(self) -> tuple[ContainerFacts, ...]:
+        return ()
+
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         return ()
 

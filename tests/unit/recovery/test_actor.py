@@ -14,6 +14,7 @@ from actors.docker.simulated import ExecResult, SimulatedEngine
 from coordinator.errors import Conflict, NotFound
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerState
+from coordinator.faults.lifecycle import ContainerPause
 from coordinator.faults.locks import lock_command
 from coordinator.faults.looks import Undo
 from coordinator.identity import Identity
@@ -238,7 +239,74 @@ async def test_a_lock_nobody_knows_is_told_once() -> None:
                 await life.recovery.recover(5)
     told = [line for line in lines if line.get("message_type") == "recovery:unknown_lock"]
     assert [(line["undo"], line["execution"]) for line in told] == [(["docker start x"], "unknown")]
-    assert f"docker volume rm tc-{found}" in str(told[0]["reason"])
+    assert "`recover --scan` undoes it" in str(told[0]["reason"])
+
+
+async def paused_by_us(place: Scene, expires: float) -> None:
+    """A container that this instance paused in a life of which no ledger tells."""
+    web = place.engine.state.find("web").facts()
+    undos = ContainerPause(type="container_pause", target="t").plan([web]).undos
+    await place.engine.runner.run(lock_command(web.id, INSTANCE, "forgotten", "", expires, undos))
+    place.engine.pause("web")
+
+
+async def test_after_the_ledger_was_lost_the_engine_is_scanned() -> None:
+    """What it knew is put back from the engine, at once; what this life itself is playing goes on."""
+    async with scene() as place:
+        await paused_by_us(place, 4e9)
+        life = await place.begin()
+        accepted = await life.submit(DB.replace("60s", "9s"))
+        await anyio.sleep(4)
+        assert place.state("web") is place.state("db") is ContainerState.PAUSED
+        life.recovery.ledger_lost()
+        await anyio.sleep(4)
+        assert (place.state("web"), place.state("db")) == (ContainerState.RUNNING, ContainerState.PAUSED)
+        assert place.locked() == [INSTANCE]
+        assert (await life.executions.finished(accepted.id)).verdict is Verdict.PASSED
+
+
+async def test_what_a_scan_leaves_is_said_until_it_is_gone() -> None:
+    """Recovery is degraded with what a person has to act on, and not any more when a scan finds it in order."""
+    async with scene() as place:
+        await paused_by_us(place, 4e9)
+        (labels,) = place.engine.state.volumes.values()
+        labels["test-coordinator.owed"] = "unreadable"
+        life = await place.begin()
+        life.recovery.ledger_lost()
+        await anyio.sleep(4)
+        view = life.supervisor.snapshot.find("recovery")
+        assert view is not None
+        assert (view.degraded or "").startswith("left on the engine: lock on web (its labels are not")
+        place.engine.state.volumes.clear()
+        assert (await life.recovery.scan()).found == ()
+        await anyio.sleep(1)
+        view = life.supervisor.snapshot.find("recovery")
+        assert view is not None
+        assert view.degraded is None
+
+
+async def test_a_lost_ledger_is_not_forgotten_while_the_engine_is_away() -> None:
+    """The scan is made when the engine is back."""
+    async with scene() as place:
+        await paused_by_us(place, 4e9)
+        life = await place.begin()
+        place.engine.down()
+        life.recovery.ledger_lost()
+        await anyio.sleep(30)
+        place.engine.up()
+        await anyio.sleep(70)
+        assert (place.state("web"), place.locked()) == (ContainerState.RUNNING, [])
+
+
+async def test_a_forgotten_lock_is_undone_after_its_deadline() -> None:
+    """A coordinator that lost its folder puts back what it did, once no other of its name can be at work on it."""
+    async with scene() as place:
+        await paused_by_us(place, LoopClock().now().timestamp() + 300)
+        await place.begin()
+        await anyio.sleep(200)
+        assert place.state("web") is ContainerState.PAUSED
+        await anyio.sleep(200)
+        assert (place.state("web"), place.locked()) == (ContainerState.RUNNING, [])
 
 
 async def test_a_person_undid_it_already() -> None:

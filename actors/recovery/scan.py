@@ -1,0 +1,298 @@
+"""Finds on the engine itself what a coordinator left there, needing no ledger: locks, helpers, and what lies in the
+network namespaces of the engine's machine. Puts back what is ours, or past its deadline; tells everything else.
+
+A container that is paused or down without a lock that says we did it is a person's, and is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from actors.recovery.stray_locks import StrayLocks
+from coordinator.errors import EngineUnreachable, LedgerUnavailable
+from coordinator.faults.commands import DockerCommand
+from coordinator.faults.facts import ContainerFacts, ContainerState, TargetLock
+from coordinator.faults.leftovers import (
+    Claim,
+    Leftover,
+    LeftoverState,
+    Mark,
+    Namespace,
+    Placed,
+    ScanReport,
+    Sight,
+    Trace,
+    by_hand,
+    claim,
+    claim_text,
+    look_command,
+    mark_of_comment,
+    mark_of_labels,
+    parse_placed,
+    parse_sight,
+    remove_command,
+)
+from coordinator.faults.locks import NAME_PREFIX, unlock_command
+from coordinator.logging import Level, action, log
+from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
+from coordinator.scenarios.undo import failure_text, run_all
+
+REMOVE_S: Final = 30.0
+SHORT: Final = 12
+"""Characters of an id that a person knows."""
+TOGETHER: Final = 50
+"""Traces removed by one helper: what it is told must fit into a process's arguments."""
+IN_LEDGER: Final = "this coordinator's ledger knows it: recovery undoes it"
+UNSEEN: Final = "network namespaces"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What a scan answers for: these instances, and of all others what is past its deadline. `careful`: of these
+    instances too only that, and nothing of others, since nobody said that no other coordinator bears our name.
+    """
+
+    instances: frozenset[str]
+    careful: bool
+
+    def covers(self, how: Claim, mark: Mark) -> bool:
+        if self.careful:
+            return how is Claim.EXPIRED and mark.instance in self.instances
+        return how in {Claim.OURS, Claim.EXPIRED}
+
+
+class EngineScan:
+    """The scans of one coordinator. `playing` says whether an execution is in the hands of its own task."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        facts: EngineFacts,
+        runner: CommandRunner,
+        clock: Clock,
+        *,
+        instance: str,
+        playing: Callable[[str], bool],
+    ) -> None:
+        """Look at nothing yet."""
+        self._ledger = ledger
+        self._facts = facts
+        self._runner = runner
+        self._clock = clock
+        self._instance = instance
+        self._playing = playing
+        self._locks = StrayLocks(runner, facts, clock)
+
+    async def scan(self, instances: Collection[str] = (), *, careful: bool = False) -> ScanReport:
+        """Look everywhere, put back what is this instance's, of one of `instances`, or past its deadline; tell all.
+
+        `careful`: only what is this instance's and past its deadline. Raises EngineUnreachable.
+        """
+        reach = _Reach(frozenset({self._instance, *instances}), careful)
+        with action("recovery:scan", instances=sorted(reach.instances), careful=careful) as scanning:
+            # Helpers first: one that lives would renew what is taken out after it.
+            found = [await self._helper(helper, reach) for helper in await self._facts.helpers()]
+            sight, unable = await self._look()
+            locks = await self._facts.locks()
+            names = await self._names(sight, locks)
+            traces, remaining = await self._traces(sight, {lock.container_id: lock for lock in locks}, names, reach)
+            found += traces
+
+            def rules_are_gone(fault: str) -> bool:
+                return not unable and fault not in remaining
+
+            found += await self._stray(locks, names, reach, rules_are_gone)
+            report = ScanReport(found=tuple(found), unable=(*sight.unable, *unable))
+            for each in report.found:
+                level: Level = "WARNING" if each.state is LeftoverState.LEFT else "INFO"
+                log("recovery:found", level, **each.model_dump(mode="json"))
+            scanning.add_success_fields(found=len(report.found), left=len(report.left), unable=list(report.unable))
+        return report
+
+    async def is_called_for(self) -> bool:
+        """Whether a lock or helper of this instance is past its deadline and in no ledger. Raises EngineUnreachable."""
+        marks = [_mark_of_lock(lock) for lock in await self._facts.locks()]
+        marks += [mark_of_labels(helper.labels) for helper in await self._facts.helpers()]
+        for mark in marks:
+            expired = self._claim(mark, _Reach(frozenset({self._instance}), careful=True)) is Claim.EXPIRED
+            if mark.instance == self._instance and expired and not await self._known(mark.execution):
+                return True
+        return False
+
+    def _claim(self, mark: Mark, reach: _Reach) -> Claim:
+        busy = bool(mark.execution) and self._playing(mark.execution)
+        return claim(mark, reach.instances, self._clock.now().timestamp(), busy=busy)
+
+    async def _known(self, execution_id: str) -> bool:
+        """Whether the ledger has this execution. One that cannot be read knows nothing."""
+        try:
+            return bool(execution_id) and await self._ledger.execution(execution_id) is not None
+        except LedgerUnavailable:
+            return False
+
+    async def _names(self, sight: Sight, locks: Sequence[TargetLock]) -> Mapping[str, str]:
+        """The names of the containers that were met."""
+        ids = {lock.container_id for lock in locks}
+        ids |= {each for namespace in sight.namespaces for each in namespace.containers}
+        return {each.id: each.name for each in await self._facts.containers(ids)}
+
+    # ------------------------------------------------------------ helpers
+
+    async def _helper(self, helper: ContainerFacts, reach: _Reach) -> Leftover:
+        mark = mark_of_labels(helper.labels)
+        how = self._claim(mark, reach)
+        idle = helper.state is not ContainerState.RUNNING
+        told = Leftover(
+            kind="helper", name=helper.name, where=helper.id[:SHORT], instance=mark.instance, execution=mark.execution,
+            why=claim_text(how, mark), state=LeftoverState.KEPT,
+        )  # fmt: skip
+        if how is Claim.OURS and not mark.execution and not idle:
+            # Such as one that looks whether helpers can be run here.
+            return told.model_copy(update={"why": "at work for no execution"})
+        if not reach.covers(how, mark):
+            return told
+        remove = DockerCommand(argv=("rm", "--force", helper.id), deadline_s=REMOVE_S)
+        (outcome,) = await run_all(self._runner, [remove])
+        if outcome.ok or helper.id not in {each.id for each in await self._facts.helpers()}:
+            return told.model_copy(update={"state": LeftoverState.UNDONE, "text": "removed"})
+        update = {"state": LeftoverState.LEFT, "text": failure_text(outcome), "commands": (remove.shown(),)}
+        return told.model_copy(update=update)
+
+    # ------------------------------------------------------------ network namespaces
+
+    async def _look(self) -> tuple[Sight, tuple[str, ...]]:
+        """What was seen; or that nothing could be, and why."""
+        (outcome,) = await run_all(self._runner, [look_command()])
+        why = failure_text(outcome)
+        if outcome.ok:
+            try:
+                return parse_sight(outcome.stdout), ()
+            except ValueError:
+                why = "the helper's answer does not read: is HELPER_IMAGE of this version?"
+        return Sight(), (f"{UNSEEN}: {why}",)
+
+    async def _traces(
+        self,
+        sight: Sight,
+        locks: Mapping[str, TargetLock],
+        names: Mapping[str, str],
+        reach: _Reach,
+    ) -> tuple[list[Leftover], frozenset[str]]:
+        """What was found, and the faults (32 hexadecimal digits) of which tables are still there."""
+        told: dict[Placed, tuple[Leftover, int]] = {}
+        doomed: list[Placed] = []
+        for namespace in sight.namespaces:
+            lock = next((locks[each] for each in namespace.containers if each in locks), None)
+            for trace in namespace.traces:
+                placed = Placed(inode=namespace.inode, trace=trace)
+                leftover, act = self._judged(trace, namespace, lock, names, reach)
+                told[placed] = leftover, namespace.pid
+                if act:
+                    doomed.append(placed)
+        ended = await self._remove(doomed)
+        found = []
+        remaining = set()
+        for placed, (leftover, pid) in told.items():
+            error = ended.get(placed)
+            if error == "":
+                found.append(leftover.model_copy(update={"state": LeftoverState.UNDONE, "text": "removed"}))
+                continue
+            remaining.add(placed.trace.name.removeprefix("tc_"))
+            left = error is not None or leftover.state is LeftoverState.LEFT
+            update = {"state": LeftoverState.LEFT, "text": error or "", "commands": (by_hand(placed.trace, pid),)}
+            found.append(leftover.model_copy(update=update if left else {}))
+        return found, frozenset(remaining)
+
+    def _judged(
+        self,
+        trace: Trace,
+        namespace: Namespace,
+        lock: TargetLock | None,
+        names: Mapping[str, str],
+        reach: _Reach,
+    ) -> tuple[Leftover, bool]:
+        """What to tell of it, and whether it is to go. What does not say whose it is belongs to who holds the lock."""
+        mark = mark_of_comment(trace.comment) if trace.kind == "table" else Mark()
+        if not mark.instance and lock is not None:
+            mark = _mark_of_lock(lock)
+        how = self._claim(mark, reach)
+        why, act = claim_text(how, mark), reach.covers(how, mark)
+        if how is Claim.NAMELESS and not namespace.outside and trace.kind != "table" and not reach.careful:
+            why, act = "nobody holds the lock on this container", True
+        held = [names.get(each, each[:SHORT]) for each in namespace.containers]
+        state = LeftoverState.LEFT if how is Claim.NAMELESS else LeftoverState.KEPT
+        leftover = Leftover(
+            kind=trace.kind, name=" ".join(part for part in (trace.family, trace.device, trace.name) if part),
+            where=", ".join(held) or f"the namespace of process {namespace.pid}", instance=mark.instance,
+            execution=mark.execution, why=why, state=state,
+        )  # fmt: skip
+        return leftover, act
+
+    async def _remove(self, doomed: Sequence[Placed]) -> Mapping[Placed, str]:
+        """Why each is still there; empty where it is gone."""
+        ended: dict[Placed, str] = {}
+        for first in range(0, len(doomed), TOGETHER):
+            part = doomed[first : first + TOGETHER]
+            (outcome,) = await run_all(self._runner, [remove_command(part)])
+            try:
+                told = parse_placed(outcome.stdout) if outcome.ok else ()
+            except ValueError:
+                told = ()
+            errors = {each.model_copy(update={"error": ""}): each.error for each in told}
+            ended |= {each: errors.get(each, failure_text(outcome)) for each in part}
+        return ended
+
+    # ------------------------------------------------------------ locks
+
+    async def _stray(
+        self,
+        locks: Sequence[TargetLock],
+        names: Mapping[str, str],
+        reach: _Reach,
+        rules_are_gone: Callable[[str], bool],
+    ) -> list[Leftover]:
+        """Side by side: each is on a container of its own."""
+        told: dict[str, Leftover] = {}
+
+        async def one(lock: TargetLock) -> None:
+            told[lock.container_id] = await self._lock(lock, names, reach, rules_are_gone)
+
+        async with anyio.create_task_group() as group:
+            for lock in locks:
+                group.start_soon(one, lock)
+        return [told[lock.container_id] for lock in locks]
+
+    async def _lock(
+        self,
+        lock: TargetLock,
+        names: Mapping[str, str],
+        reach: _Reach,
+        rules_are_gone: Callable[[str], bool],
+    ) -> Leftover:
+        mark = _mark_of_lock(lock)
+        how = self._claim(mark, reach)
+        told = Leftover(
+            kind="lock", name=f"{NAME_PREFIX}{lock.container_id[:SHORT]}", instance=mark.instance,
+            where=names.get(lock.container_id, "a container that is gone"), execution=mark.execution,
+            why=claim_text(how, mark), state=LeftoverState.KEPT,
+        )  # fmt: skip
+        if how is Claim.NAMELESS:
+            return told.model_copy(update={"state": LeftoverState.LEFT, "commands": lock.undo})
+        if not reach.covers(how, mark):
+            return told
+        if lock.instance == self._instance and await self._known(lock.execution):
+            return told.model_copy(update={"why": IN_LEDGER})
+        try:
+            text, commands = await self._locks.undo(lock, rules_are_gone)
+        except EngineUnreachable as error:
+            text, commands = str(error), (*lock.undo, unlock_command(lock.container_id).shown())
+        state = LeftoverState.LEFT if commands else LeftoverState.UNDONE
+        return told.model_copy(update={"state": state, "text": text, "commands": commands})
+
+
+def _mark_of_lock(lock: TargetLock) -> Mark:
+    return Mark(instance=lock.instance, execution=lock.execution, fault=lock.fault, expires=lock.expires)

@@ -1,0 +1,106 @@
+"""Undoes what a lock on a target says, where no ledger knows of it: from the lock's own labels, strictly read.
+
+Runs nothing from labels but unpause and start of that very container, and only where its state calls for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from coordinator.faults.commands import DockerCommand
+from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
+from coordinator.faults.locks import NAME_PREFIX, fault_of_rules, undo_from_labels, unlock_command
+from coordinator.faults.looks import Undo
+from coordinator.ports import Clock, CommandRunner, EngineFacts
+from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
+from coordinator.scenarios.undo import Undoer, failure_text, run_all
+
+UNDO_S: Final = 20.0
+"""How long one undo may take beyond the time that what was fired may still need."""
+
+UNREADABLE: Final = "its labels are not those of this version: undo it by hand"
+NOT_FROM_LABELS: Final = "is not run from labels: whether it is needed, only a person can tell"
+LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
+"""When a fault is taken to have been fired: then no run but the one that the lock names counts as hit."""
+
+
+class _Unkept:
+    """Where rows go that are in no ledger."""
+
+    async def save_fault(self, row: FaultRow) -> None:
+        """Let it go."""
+
+
+class StrayLocks:
+    """Undoes and releases one lock after another; knows nothing of whose they are."""
+
+    def __init__(self, runner: CommandRunner, facts: EngineFacts, clock: Clock) -> None:
+        """Keep the ports."""
+        self._runner = runner
+        self._facts = facts
+        self._clock = clock
+        self._undoer = Undoer(runner, facts, _Unkept(), clock)
+
+    async def undo(self, lock: TargetLock, rules_are_gone: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
+        """What was done in a few words, and the commands that are left for a person: none when the lock is gone too.
+
+        `rules_are_gone` says whether a fault's rules are in no network namespace any more. Raises EngineUnreachable.
+        """
+        unlock = unlock_command(lock.container_id)
+        if lock.undos is None:
+            return UNREADABLE, (*lock.undo, unlock.shown())
+        engine_id = (await self._facts.engine()).id
+        told, left = [], []
+        for locked in reversed(lock.undos):
+            text, done = await self._one(lock, locked, engine_id, rules_are_gone)
+            told.append(text)
+            if not done:
+                left.append(DockerCommand(argv=locked.argv).shown())
+        if not left:
+            (outcome,) = await run_all(self._runner, [unlock])
+            if outcome.ok:
+                return "; ".join(dict.fromkeys(told)) or "nothing was owed", ()
+            told.append(f"the lock could not be removed: {failure_text(outcome)}")
+        return "; ".join(dict.fromkeys(told)), (*left, unlock.shown())
+
+    async def _one(
+        self, lock: TargetLock, locked: LockedUndo, engine_id: str, rules_are_gone: Callable[[str], bool]
+    ) -> tuple[str, bool]:
+        """What became of one undo, and whether it owes nothing any more."""
+        fault = fault_of_rules(locked)
+        undo = undo_from_labels(lock.container_id, locked)
+        if undo is None:
+            found = await self._facts.containers([lock.container_id])
+            if not _same_run(found, locked):
+                return "that run of the container is over", True
+            if fault and rules_are_gone(fault):
+                return "its rules are gone", True
+            return f"`{locked.argv[0] if locked.argv else ''}` {NOT_FROM_LABELS}", False
+        if 0 < lock.expires < self._clock.now().timestamp():
+            # Whatever was fired has long come about.
+            undo = undo.model_copy(update={"settle_s": 0.0, "lingers_s": 0.0})
+        row = await self._undoer.undo(_row(lock, undo, engine_id), UNDO_S + max(undo.settle_s, undo.lingers_s))
+        return (row.last_error, False) if row.outstanding else (row.fault.targets[0].outcome, True)
+
+
+def _same_run(found: tuple[ContainerFacts, ...], locked: LockedUndo) -> bool:
+    return bool(found) and found[0].started_at == locked.run
+
+
+def _row(lock: TargetLock, undo: Undo, engine_id: str) -> FaultRow:
+    """What a ledger would have held, as far as it matters for the undo."""
+    fault = Fault(
+        id=f"{NAME_PREFIX}{lock.container_id}",
+        execution_id=lock.execution,
+        phase="",
+        type="unknown",
+        target=undo.name,
+        fault_class=FaultClass.JOURNAL,
+        mechanism="",
+        state=FaultState.FIRED,
+        fired_at=LONG_AGO,
+        targets=(TargetOutcome(container_id=undo.container_id, name=undo.name),),
+    )
+    return FaultRow(fault=fault, engine_id=engine_id, task="", undos=(undo,))
