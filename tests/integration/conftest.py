@@ -4,6 +4,7 @@ Where one is missing the test fails with the command that brings it: a skipped t
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import ROOT
+from tests.integration.private_engine import PrivateEngine
 from tests.integration.remembered import command
 from tests.integration.sandbox import DockerFailed, Sandbox, docker, engine_host
 from tests.integration.services import PostgresServer, RedisServer
@@ -103,3 +105,18 @@ def service_images(engine: str) -> Mapping[str, str]:
     build = subprocess.run([program], check=False, capture_output=True, text=True, env=environment)
     assert build.returncode == 0, build.stderr[-4000:]
     return dict(line.split("=", maxsplit=1) for line in build.stdout.splitlines())
+
+
+@pytest.fixture(scope="module")
+def private_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+    """An engine of the test's own, which keeps its containers while it restarts."""
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        pytest.skip("an engine of one's own needs root and dockerd")
+    if shutil.which("ip") is None:
+        pytest.fail("`ip` is missing: apt-get install iproute2")
+    engine = PrivateEngine(tmp_path_factory.mktemp("engine"))
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.close()

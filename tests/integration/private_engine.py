@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,10 +17,11 @@ UP_WITHIN_S = 60.0
 
 
 class PrivateEngine:
-    """An engine with live-restore: its containers go on while it is down."""
+    """An engine with live-restore: its containers go on while it is down. Without it, they end with it."""
 
     def __init__(self, folder: Path) -> None:
         """Start nothing yet. The socket lies apart, since its path must be short."""
+        self.live_restore = True
         self._folder = folder
         self._tag = uuid4().hex[:8]
         self._namespace = f"tc-test-{self._tag}"
@@ -43,7 +45,8 @@ class PrivateEngine:
             subprocess.run(["ip", "-n", self._namespace, "link", "set", "lo", "up"], check=True)
         # Not `ip netns exec`: it mounts /sys anew, and the engine then misses its cgroups.
         argv = [
-            *("nsenter", f"--net=/run/netns/{self._namespace}", "dockerd", "--live-restore"),
+            *("nsenter", f"--net=/run/netns/{self._namespace}", "dockerd"),
+            *(("--live-restore",) if self.live_restore else ()),
             *("--data-root", str(self._folder / "data"), "--exec-root", str(self._run / "exec")),
             *("--pidfile", str(self._run / "pid"), "--host", f"unix://{self.socket}"),
         ]
@@ -66,6 +69,16 @@ class PrivateEngine:
             load = ["docker", "--host", f"unix://{self.socket}", "load", "--quiet"]
             subprocess.run(load, check=True, stdin=saving.stdout, stdout=subprocess.DEVNULL)
         assert saving.returncode == 0
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It accepts and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         """End it as its operator would, and start it again."""

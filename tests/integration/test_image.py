@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -213,21 +212,6 @@ def test_the_health_check_follows_the_port_and_tells_what_is_wrong(served: Coord
     served.run(*HEALTH_CHECK)
     with pytest.raises(DockerFailed, match="localhost:8099 does not answer"):
         docker("exec", "--env", "HTTP_PORT=8099", served.id, *HEALTH_CHECK)
-
-
-@pytest.fixture
-def private_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
-    """An engine of the test's own, which keeps its containers while it restarts."""
-    if os.geteuid() != 0 or shutil.which("dockerd") is None:
-        pytest.skip("an engine of one's own needs root and dockerd")
-    if shutil.which("ip") is None:
-        pytest.fail("`ip` is missing: apt-get install iproute2")
-    engine = PrivateEngine(tmp_path_factory.mktemp("engine"))
-    try:
-        engine.start()
-        yield engine
-    finally:
-        engine.close()
 
 
 def test_a_restart_of_the_engine_is_survived(private_engine: PrivateEngine, image: str) -> None:

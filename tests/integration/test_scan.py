@@ -1,0 +1,134 @@
+"""What a coordinator did is put back from the engine alone, on an engine of the test's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
+from tests.integration.private_engine import PrivateEngine
+
+pytestmark = pytest.mark.timeout(300)
+NAMES = ("web", "db", "mine", "down")
+PAUSE: dict[str, object] = {"type": "container_pause"}
+FAULT = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def engine_of_four(private_engine: PrivateEngine, image: str) -> PrivateEngine:
+    """An engine with four containers."""
+    private_engine.load(image)
+    for name in NAMES:
+        private_engine.docker("run", "--detach", "--network", "none", "--name", name, image)
+    return private_engine
+
+
+@pytest.fixture
+def served(engine_of_four: PrivateEngine, tmp_path: Path) -> Iterator[Coordinator]:
+    """A coordinator that is up, and one container that a person has paused, one that he has stopped."""
+    docker = engine_of_four.docker
+    docker("pause", "mine")
+    docker("stop", "--time", "0", "down")
+    with coordinator(tmp_path, DOCKER_HOST=f"unix://{engine_of_four.socket}") as made:
+        made.start()
+        yield made
+    assert (state(engine_of_four, "mine"), state(engine_of_four, "down")) == ("paused", "exited")
+    docker("unpause", "mine")
+    docker("start", "down")
+    assert locks(engine_of_four) == 0
+    assert {state(engine_of_four, name) for name in NAMES} == {"running"}
+
+
+def state(engine: PrivateEngine, name: str) -> str:
+    """running, paused, exited."""
+    return engine.docker("inspect", "--format", "{{.State.Status}}", name)
+
+
+def locks(engine: PrivateEngine) -> int:
+    """How many locks there are."""
+    return len(engine.docker("volume", "ls", "--quiet", "--filter", "label=test-coordinator.role=lock").split())
+
+
+def broken(served: Coordinator, engine: PrivateEngine) -> str:
+    """An execution under which web is paused and db stopped."""
+    faults: list[dict[str, object]] = [PAUSE, {"type": "container_stop", "target": "d", "grace": "0s"}]
+    targets = {"t": {"names": ["web"]}, "d": {"names": ["db"]}}
+    execution_id = served.submit(scenario(faults, names=[], targets=targets))
+    eventually(lambda: (state(engine, "web"), state(engine, "db")) == ("paused", "exited"), "both effects")
+    return execution_id
+
+
+def plant(engine: PrivateEngine, name: str, instance: str) -> None:
+    """Rules in a container's network namespace, as a fault of a coordinator leaves them."""
+    comment = f"fault={FAULT} execution=gone instance={instance} expires=4000000000"
+    table = f'table inet tc_{FAULT} {{ comment "{comment}"; }}'
+    pid = engine.docker("inspect", "--format", "{{.State.Pid}}", name)
+    subprocess.run(["nsenter", "-t", pid, "-n", "nft", table], check=True)
+
+
+def tables(engine: PrivateEngine, name: str) -> str:
+    """The tables in a container's network namespace."""
+    pid = engine.docker("inspect", "--format", "{{.State.Pid}}", name)
+    entered = ["nsenter", "-t", pid, "-n", "nft", "list", "tables"]
+    return subprocess.run(entered, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_without_its_folder(served: Coordinator, engine_of_four: PrivateEngine) -> None:
+    """A coordinator is killed and its DATA_DIR deleted: `recover --scan` puts back what it did, takes its rules out of
+    the network, and leaves what a person paused and stopped, and the rules of another coordinator, as they are.
+    """
+    plant(engine_of_four, "web", "test-coordinator")
+    plant(engine_of_four, "mine", "another")
+    broken(served, engine_of_four)
+    served.kill()
+    shutil.rmtree(served.data_dir)
+    served.data_dir.mkdir()
+    done = served.command("recover", "--scan", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {(each["kind"], each["where"]): each["state"] for each in json.loads(done.stdout)["found"]}
+    assert found == {
+        ("lock", "web"): "undone", ("lock", "db"): "undone", ("table", "web"): "undone", ("table", "mine"): "kept",
+    }  # fmt: skip
+    assert (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("running", "running")
+    assert (tables(engine_of_four, "web"), tables(engine_of_four, "mine")) == ("", f"table inet tc_{FAULT}")
+
+    taken_over = served.command("recover", "--scan", "--instance", "another")
+    assert taken_over.returncode == 0, taken_over.stderr
+    assert "removed" in taken_over.stdout
+    assert tables(engine_of_four, "mine") == ""
+    assert served.command("recover", "--scan").stderr.splitlines()[:2] == [
+        "nothing is outstanding", "the engine shows nothing of any coordinator's",
+    ]  # fmt: skip
+
+
+def test_a_damaged_ledger(served: Coordinator, engine_of_four: PrivateEngine) -> None:
+    """A coordinator that finds its ledger damaged keeps the file, says so, and puts back from the engine what the file
+    knew; a scan through it leaves the execution that is running alone.
+    """
+    broken(served, engine_of_four)
+    served.kill()
+    (served.data_dir / "ledger.db").write_bytes(b"torn" * 5000)
+    # From a whole journal SQLite would mend the file.
+    (served.data_dir / "ledger.db-wal").write_bytes(b"torn" * 5000)
+    served.start()
+    eventually(lambda: (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("running",) * 2, "the undos")
+    eventually(lambda: locks(engine_of_four) == 0, "the locks to be released")
+    assert [path.read_bytes()[:4] for path in served.data_dir.glob("ledger.corrupt-*Z")] == [b"torn"]
+    status = served.command("status")
+    assert "the ledger was damaged" in status.stdout
+    ready = served.call("GET", "/api/v1/ready")
+    assert (ready.status_code, ready.json()["checks"]["ledger"][:9]) == (200, "degraded:")
+    assert '"level":"CRITICAL"' in served.log_file.read_text()
+
+    execution_id = broken(served, engine_of_four)
+    (found,) = {each["why"] for each in served.call("POST", "/api/v1/scan", json={}).json()["found"]}
+    assert found == f"execution {execution_id} is running"
+    assert (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("paused", "exited")
+    assert served.command("recover", "--scan").returncode == 0
+    eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
+    assert (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("running", "running")
