@@ -34,6 +34,11 @@ FIRST_PAUSE_S: Final = 0.005
 BUSY_PAUSE_S: Final = 0.5
 """Between two tries at the lock, at most."""
 
+HANDED_OVER_S: Final = 60.0
+"""A coordinator that has held the lock for so long has recovered, and has a warden of its own: whatever it could not
+put back is now theirs.
+"""
+
 AWAY_PAUSE_S: Final = 2.0
 """Between two looks for an engine that is away, at most."""
 
@@ -79,6 +84,8 @@ class Aftermath:
         self._ledger = Ledger(ward.data_dir)
         self._engine = Engine(ward.endpoint)
         self._until = None if patience_s is None else time.monotonic() + patience_s
+        self._held_since: float | None = None
+        self._told_away = ""
         self._duty: frozenset[str] | None = None
         """What was outstanding when it ended: this and nothing that another coordinator did since."""
 
@@ -89,7 +96,7 @@ class Aftermath:
             try:
                 away = self._quickly()
             except DataDirInUse as busy:
-                if self._duty_is_done():
+                if self._duty_is_done() or self._handed_over():
                     return True
                 if not self._rest(pause, str(busy)):
                     return False
@@ -130,6 +137,7 @@ class Aftermath:
             lock.acquire()
         except InvalidSettings as unusable:
             return str(unusable)
+        self._held_since = None
         try:
             debts = self._ledger.debts()
             if debts.settled:
@@ -138,7 +146,9 @@ class Aftermath:
                 self._tell(debts)
             quick_pass(debts, self._engine, self._ledger, self._story)
         except EngineAway as away:
-            self._story.log("warden:engine_away", "WARNING", reason=str(away))
+            if str(away) != self._told_away:
+                self._told_away = str(away)
+                self._story.log("warden:engine_away", "WARNING", reason=str(away))
             return str(away)
         except (sqlite3.Error, ValueError, KeyError, TypeError) as unreadable:
             # The recovery knows what to do with a ledger that is damaged or of another version.
@@ -162,6 +172,16 @@ class Aftermath:
         if self._duty is None:
             self._duty = debts.ids
         return self._duty.isdisjoint(debts.ids)
+
+    def _handed_over(self) -> bool:
+        """Whether another coordinator has held the lock for so long that what is left is in its hands."""
+        now = time.monotonic()
+        if self._held_since is None:
+            self._held_since = now
+        if now - self._held_since < HANDED_OVER_S:
+            return False
+        self._story.log("warden:handed_over", "WARNING", outstanding=sorted(self._duty or ()))
+        return True
 
     def _only_foreign(self) -> bool:
         """Whether all that is left belongs to an engine that this endpoint does not lead to."""

@@ -18,7 +18,11 @@ LOOK_S: Final = 5.0
 """How long the engine may keep one answer."""
 
 COMMAND_S: Final = 10.0
-"""How long a command may take, for each container it names; then it is killed."""
+EACH_S: Final = 1.0
+LONGEST_S: Final = 30.0
+"""How long a command may take, with so much more for each further container, and at most; then it is killed. A start
+waits as long for the lock, so what takes longer is the recovery's.
+"""
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 _OK: Final = 200
@@ -132,7 +136,7 @@ class Engine:
 def _ended(argv: tuple[str, ...], begun: float, process: subprocess.Popen[bytes] | OSError) -> Ran:
     if isinstance(process, OSError):
         return Ran(argv, None, 0.0, str(process))
-    deadline_s = COMMAND_S * max(1, len(argv) - 1)
+    deadline_s = min(COMMAND_S + EACH_S * max(0, len(argv) - 2), LONGEST_S)
     try:
         _, stderr = process.communicate(timeout=max(0.0, deadline_s - (time.monotonic() - begun)))
         error = stderr.decode(errors="replace").strip()[-_ERROR_TEXT:]

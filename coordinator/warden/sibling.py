@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from typing import Final
 
 from coordinator.warden.aftermath import Aftermath, Alarm, recovery_launcher
+from coordinator.warden.story import Story
 from coordinator.warden.ward import NOTHING_LEFT, READY, Line, Ward
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -28,6 +30,7 @@ def watch() -> int:
     if said is None:
         return EXIT_NO_WARD
     ward = Ward.parse(said)
+    sys.excepthook = Story(ward).crashed
     line.say(f"{READY} {os.getpid()}")
     if line.hear() == NOTHING_LEFT:
         return 0

@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 import os
 import time
+import traceback
 import uuid
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from coordinator.warden.ward import LOG_FILE, Ward
@@ -30,6 +32,11 @@ class Story:
     def log(self, message_type: str, level: str = "INFO", **fields: object) -> None:
         """One message, a task of its own."""
         self.write(str(uuid.uuid4()), [1], {"message_type": message_type, "level": level, **fields})
+
+    def crashed(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """A fault of the warden itself, as `sys.excepthook` has it: standard error leads nowhere."""
+        told = "".join(traceback.format_exception(kind, error, trace))
+        self.log("warden:crashed", "CRITICAL", reason=f"{kind.__name__}: {error}", traceback=told)
 
     def continuing(self, task: str, action_type: str, **fields: object) -> Chapter:
         """Go on with a serialized task, beside whatever stands at its place already, in order of time."""

@@ -99,8 +99,10 @@ class FakeEngine(Engine):
         self.stubborn = stubborn
         self.ran: list[tuple[str, ...]] = []
         self.away = False
+        self.asked = 0
 
     def id(self) -> str:
+        self.asked += 1
         if self.away:
             raise EngineAway("away")
         return self.engine_id

@@ -82,22 +82,24 @@ def test_it_goes_on_until_nothing_is_left(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_away_is_waited_for_without_recoveries(tmp_path: Path) -> None:
-    """One recovery gives verdicts; the next follows the engine's return."""
+    """One recovery gives verdicts; the next follows the engine's return. That it is away is said once."""
+    seen: list[tuple[int, int]] = []
     write(tmp_path, row(1, undo("unpause", "a")))
     engine = frozen()
     engine.away = True
     played = Played(tmp_path, engine, [LEFT, DONE])
 
     def come_back() -> None:
-        while len(played.told("warden:engine_away")) < 3:
+        while engine.asked < 4:
             time.sleep(0.01)
-        assert played.recoveries == 1
+        seen.append((played.recoveries, len(played.told("warden:engine_away"))))
         engine.away = False
 
     thread = threading.Thread(target=come_back)
     thread.start()
     assert played.aftermath.work()
     thread.join()
+    assert seen == [(1, 1)]
     assert (engine.ran, played.recoveries) == ([("unpause", "a")], 2)
 
 
@@ -120,6 +122,19 @@ def test_it_never_acts_while_another_holds_the_folder(tmp_path: Path) -> None:
     thread.join()
     assert (engine.ran, played.recoveries) == ([], 0)
     new.release()
+
+
+def test_a_coordinator_that_goes_on_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that holds the folder for a minute has recovered what it can: the rest is its own warden's."""
+    monkeypatch.setattr(module, "HANDED_OVER_S", 0.1)
+    write(tmp_path, row(1, undo("exec", "a")))
+    new = DataDirLock(tmp_path, "test-coordinator-Chaos1")
+    new.acquire()
+    played = Played(tmp_path, frozen(), [DONE])
+    assert played.aftermath.work()
+    new.release()
+    (told,) = played.told("warden:handed_over")
+    assert (told["outstanding"], played.recoveries) == (["fault-1"], 0)
 
 
 def test_a_recovery_that_finds_another_coordinator_is_no_end(tmp_path: Path) -> None:

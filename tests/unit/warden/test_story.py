@@ -35,6 +35,14 @@ def test_each_other_message_is_a_task_of_its_own(tmp_path: Path) -> None:
     assert (two["level"], two["reason"]) == ("ERROR", "é")
 
 
+def test_a_crash_of_its_own_is_told_with_its_traceback(tmp_path: Path) -> None:
+    """What would be lost with standard error is in the log."""
+    story = Story(ward(tmp_path))
+    story.crashed(ValueError, ValueError("odd"), None)
+    (told,) = (json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines())
+    assert (told["message_type"], told["reason"]) == ("warden:crashed", "ValueError: odd")
+
+
 def test_a_disk_that_takes_nothing_stops_nothing(tmp_path: Path) -> None:
     """Where no log can be written, telling returns all the same."""
     (tmp_path / "logs").write_text("a file in the way")
