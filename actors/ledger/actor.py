@@ -18,6 +18,7 @@ from typing import Final, Self, TypeVar
 import anyio
 from anyio import CapacityLimiter, move_on_after, to_thread
 from anyio.lowlevel import checkpoint
+from pydantic import ValidationError
 
 from actors.ledger.facade import LedgerCalls
 from actors.ledger.outbox import OutboxCalls, Telling
@@ -85,6 +86,8 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         self._closed = False
         self._trouble: str | None = None
         self._notice: str | None = None
+        self._doubt = False
+        """Whether a reader met damage, which the writer may never do."""
         # A life whose thread still writes when it is killed must not overtake, or be overtaken by, the next one.
         self._turn = threading.Lock()
         self._told: str | None = None
@@ -135,7 +138,7 @@ class LedgerActor(LedgerCalls, OutboxCalls):
     async def _serve(self, writer: Writer, life: ChildContext) -> None:
         while True:
             group = self._next_group()
-            if group or self._trouble:
+            if group or self._trouble or self._doubt:
                 await self._commit(writer, group, life)
             if self._queue:
                 continue
@@ -165,8 +168,9 @@ class LedgerActor(LedgerCalls, OutboxCalls):
     async def _commit(self, writer: Writer, group: list[_Waiting], life: ChildContext) -> None:
         """Write a group and acknowledge it, or refuse it. An empty one only proves that writing works."""
         writes = [waiting.write for waiting in group]
+        doubt, self._doubt = self._doubt, False
         try:
-            written = await self._in_thread(lambda: writer.write(writes), self._writers)
+            written = await self._in_thread(lambda: writer.write(writes, doubt=doubt), self._writers)
         except (sqlite3.Error, OSError) as failed:
             self._tried.set()
             self._refuse(group, failed, life)
@@ -243,7 +247,16 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         try:
             return await self._in_thread(lambda: read(self._path, query), self._readers)
         except (sqlite3.Error, OSError) as failed:
+            if isinstance(failed, sqlite3.Error) and is_corrupt(failed):
+                self._doubt = True
+                self._wake.set()
             raise LedgerUnavailable(f"ledger {self._path}: cannot be read: {failed}") from failed
+        except ValidationError as failed:
+            what = f"a record of it does not read ({failed.title}: {failed.error_count()} errors)"
+            raise LedgerUnavailable(
+                f"ledger {self._path}: {what}: was it written by another version, or by hand? "
+                "Stop the coordinator, move the file away, then `test-coordinator recover --scan`"
+            ) from failed
 
     async def _in_thread(self, function: Callable[[], T], limiter: CapacityLimiter) -> T:
         if self._inline:

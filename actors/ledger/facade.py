@@ -23,6 +23,8 @@ from coordinator.record import (
 T = TypeVar("T")
 PURGE_CHUNK: Final = 50
 """Executions deleted in one transaction: a write that waits behind it waits milliseconds."""
+COMPACT_CHUNK: Final = 256
+"""Pages of 4 KiB given back in one transaction, for the same reason."""
 
 
 class LedgerCalls(ABC):
@@ -59,13 +61,16 @@ class LedgerCalls(ABC):
         await self._write(writes.append_series(uuid4().hex, execution_id, series))
 
     async def purge(self, before: datetime) -> int:
-        """Delete executions that finished before, all their faults undone; returns how many."""
+        """Delete executions that finished before, all their faults undone; returns how many. The file shrinks."""
         purged = 0
         while True:
             deleted = await self._write(writes.purge(before, PURGE_CHUNK))
             purged += deleted
             if deleted < PURGE_CHUNK:
-                return purged
+                break
+        while await self._write(writes.Compact(COMPACT_CHUNK)) == COMPACT_CHUNK:
+            pass
+        return purged
 
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution with its timeline and faults."""

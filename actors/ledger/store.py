@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from actors.ledger.schema import MIGRATIONS, VERSION
-from actors.ledger.writes import Acknowledge, AppendSeries, AppendTimeline, Purge, SaveExecution, SaveFault, Write
+from actors.ledger.writes import (
+    Acknowledge,
+    AppendSeries,
+    AppendTimeline,
+    Compact,
+    Purge,
+    SaveExecution,
+    SaveFault,
+    Write,
+)
 from coordinator.errors import Conflict, LedgerUnavailable
 
 T = TypeVar("T")
@@ -22,6 +31,8 @@ Result = int | Conflict | LedgerUnavailable
 """What one write of a group led to: a count (of deletions, else 0), or why this one alone was not made."""
 
 LEDGER_FILE: Final = "ledger.db"
+JOURNAL_BYTES: Final = 2**24
+"""Beyond this the write-ahead log is emptied into the file at the next write, however many read meanwhile."""
 _BUSY_S: Final = 5.0
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -95,9 +106,12 @@ def _opened(path: Path, *, durable: bool, thorough: bool) -> Store:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     with ExitStack() as unless_good:
         connection = unless_good.enter_context(closing(_connect(path)))
+        if not path.stat().st_size:
+            # Only now: a file that was begun without it keeps its free pages for later records.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-        connection.execute(f"PRAGMA journal_size_limit = {2**24}")
+        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         if thorough or path.stat().st_size <= _CHECKED_UP_TO:
             _check(connection)
         store = Store(connection)
@@ -130,6 +144,12 @@ class Store:
             # Kept apart from the records, so that no number is given out again when the latest of them is purged.
             self._connection.execute("UPDATE outbox SET latest = ? WHERE latest != ?", (self._latest, self._latest))
         return results
+
+    def bound_journal(self, path: Path) -> None:
+        """Empty a write-ahead log that has grown too big: SQLite itself gives way to readers, again and again."""
+        journal = path.with_name(path.name + _SIDE_FILES[1])
+        if journal.exists() and journal.stat().st_size > JOURNAL_BYTES:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def ask(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Ask on the writing connection itself: the only one that a ledger in memory has."""
@@ -196,7 +216,18 @@ class Store:
                 for statement in _PURGES:
                     self._connection.executemany(statement, ids)
                 return len(ids)
+            case Compact(pages):
+                return self._compact(pages)
         return 0
+
+    def _compact(self, pages: int) -> int:
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        (mode,) = self._connection.execute("PRAGMA auto_vacuum").fetchone()
+        wanted = min(pages, free) if mode else 0
+        for _ in range(wanted):
+            # One at a time: of a statement without columns Python takes one step, and a step frees one page.
+            self._connection.execute("PRAGMA incremental_vacuum(1)")
+        return wanted
 
     def _next(self) -> int:
         """A number for a change; one that is not used in the end is never used."""

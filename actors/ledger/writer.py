@@ -37,9 +37,15 @@ class Writer:
         self._suspect = False
         self._inode = 0
 
-    def write(self, writes: Sequence[Write]) -> Written:
-        """All of them on disk when it returns, none when it raises sqlite3.Error or OSError."""
+    def write(self, writes: Sequence[Write], *, doubt: bool = False) -> Written:
+        """All of them on disk when it returns, none when it raises sqlite3.Error or OSError.
+
+        `doubt`: the file is opened anew and read through before, and set aside where it is damaged.
+        """
         with self._turn:
+            if doubt:
+                self._suspect = True
+                self._let_go()
             aside: Path | None = None
             if self._store is None:
                 self._store, aside = open_or_renew(
@@ -49,12 +55,12 @@ class Writer:
             try:
                 self._check_place()
                 results = self._store.apply(writes)
+                self._store.bound_journal(self._path)
                 return Written(results, aside, self._store.latest)
             except (sqlite3.Error, OSError) as error:
                 self._suspect = isinstance(error, sqlite3.Error) and is_corrupt(error)
                 # A connection may not recover from a disk that was away: the next try begins anew.
-                self._store.close()
-                self._store = None
+                self._let_go()
                 raise
 
     def _check_place(self) -> None:
@@ -65,6 +71,9 @@ class Writer:
     def close(self) -> None:
         """Close the file; idempotent."""
         with self._turn:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None

@@ -82,13 +82,20 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
+class Compact:
+    """Give at most so many free pages back to the disk; the result is how many."""
+
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledge:
     """Remember up to which change Postgres has everything."""
 
     position: int
 
 
-Write = SaveExecution | SaveFault | AppendTimeline | AppendSeries | Purge | Acknowledge
+Write = SaveExecution | SaveFault | AppendTimeline | AppendSeries | Purge | Compact | Acknowledge
 
 
 def save_execution(

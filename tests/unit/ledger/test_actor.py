@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -227,6 +229,79 @@ async def test_damaged_ledger_is_said_loudly(tmp_path: Path) -> None:
     (told,) = [message for message in seen if message.get("message_type") == "ledger:corrupt"]
     assert told["level"] == "CRITICAL"
     assert "recover --scan" in str(told["reason"])
+
+
+async def test_damage_that_only_readers_meet_is_noticed(tmp_path: Path) -> None:
+    """Damage under a living ledger that a query meets first leads to a fresh ledger, the damaged one kept, and the call
+    that tells of it.
+    """
+    ledger = ledger_in(tmp_path)
+    lost = anyio.Event()
+    ledger.on_renewed = lost.set
+    async with alive(ledger):
+        for number in range(300):
+            await ledger.append_timeline("execution-1", entry(number))
+        await ledger.save_execution(execution())
+    async with alive(ledger := ledger_in(tmp_path)):
+        ledger.on_renewed = lost.set
+        assert len(await texts(ledger)) == 300
+        damage(tmp_path / "ledger.db")
+        with pytest.raises(LedgerUnavailable, match="cannot be read"):
+            await texts(ledger)
+        with anyio.fail_after(20):
+            await lost.wait()
+        await ledger.save_execution(execution(7))
+        assert [found.seed for found in await ledger.executions()] == [7]
+    assert len(kept_aside(tmp_path)) == 1
+
+
+def kept_aside(folder: Path) -> list[Path]:
+    """The damaged files."""
+    return list(folder.glob("ledger.corrupt-*Z"))
+
+
+def damage(path: Path) -> None:
+    """Overwrite all but the first pages."""
+    whole = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"\xff" * (whole - 3 * 4096))
+
+
+async def test_a_record_that_does_not_read_is_told(tmp_path: Path) -> None:
+    """A document that is no record (by hand, by another version) is an error with advice, never a crash, and the others
+    are read as ever.
+    """
+    async with alive(ledger := ledger_in(tmp_path)):
+        await ledger.save_execution(execution(1))
+        await ledger.save_execution(execution(2))
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
+            connection.execute("UPDATE executions SET document = '{}' WHERE id = 'execution-1'")
+        with pytest.raises(LedgerUnavailable, match=r"a record of it does not read .Execution: .*recover --scan"):
+            await ledger.execution("execution-1")
+        found = await ledger.execution("execution-2")
+        assert found is not None
+        assert found.seed == 2
+
+
+async def test_those_who_wait_together_are_written_together(tmp_path: Path) -> None:
+    """Writes that arrive while one is on its way to the disk share one transaction, and so one flush."""
+    async with alive(ledger := ledger_in(tmp_path)):
+        await ledger.save_execution(execution())
+        before = commits(tmp_path / "ledger.db-wal")
+        async with anyio.create_task_group() as group:
+            for number in range(500):
+                group.start_soon(ledger.append_timeline, "execution-1", entry(number))
+        assert commits(tmp_path / "ledger.db-wal") - before <= 10
+        assert len(await texts(ledger)) == 500
+
+
+def commits(journal: Path) -> int:
+    """Transactions in a write-ahead log: the frames that tell the size of the file after a commit."""
+    content = journal.read_bytes()
+    page = int.from_bytes(content[8:12], "big")
+    frames = range(32, len(content), 24 + page)
+    return sum(1 for at in frames if int.from_bytes(content[at + 4 : at + 8], "big"))
 
 
 FULL_DISK = """

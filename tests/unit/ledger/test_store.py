@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from actors.ledger import writes
 from actors.ledger.schema import VERSION
-from actors.ledger.store import NewerLedger, Store, open_or_renew
+from actors.ledger.store import JOURNAL_BYTES, NewerLedger, Store, open_or_renew
 from coordinator.errors import LedgerUnavailable
 from tests.unit.ledger.living import BEGAN, entry, execution, fault_row
 
@@ -138,3 +141,82 @@ def test_newest_page_needs_no_sorting(tmp_path: Path) -> None:
     plans = ["\n".join(str(row[3]) for row in column(path, f"EXPLAIN QUERY PLAN {query}")) for query in queries]
     assert [plan for plan in plans if "TEMP B-TREE" in plan] == []
     assert "faults_outstanding" in plans[2]
+
+
+def test_file_shrinks_when_records_are_deleted(tmp_path: Path) -> None:
+    """Compacting gives free pages back, a bounded number at a time, and loses nothing."""
+    path = tmp_path / "ledger.db"
+    with closing(opened(path)) as store:
+        big = [writes.AppendSeries(f"uid-{number}", "execution-1", "probe", "x" * 20_000) for number in range(200)]
+        store.apply([writes.save_execution(execution(finished=True)), *big])
+        store.apply([writes.save_execution(execution(2))])
+    grown = path.stat().st_size
+    with closing(opened(path)) as store:
+        assert store.apply([writes.purge(BEGAN + timedelta(days=1), 50)]) == [1]
+        given = [store.apply([writes.Compact(256)])[0] for _ in range(6)]
+    assert given[:3] == [256, 256, 256]
+    assert given[-1] == 0
+    assert path.stat().st_size < grown / 10
+    assert column(path, "SELECT id FROM executions") == [("execution-2",)]
+
+
+def test_journal_stays_bounded_under_readers(tmp_path: Path) -> None:
+    """Readers that follow each other without a gap keep SQLite from reusing its write-ahead log; it is emptied all the
+    same when it has grown beyond its bound.
+    """
+    path = tmp_path / "ledger.db"
+    journal = tmp_path / "ledger.db-wal"
+    with closing(opened(path)) as store, ExitStack() as readers:
+        sizes = []
+        for number in range(24):
+            # There is always one that began before this write and one that goes on after it, but none stays.
+            reader = sqlite3.connect(path, isolation_level=None)
+            readers.callback(reader.close)
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM series").fetchone()
+            store.apply([writes.AppendSeries(f"uid-{number}", "execution-1", "probe", "x" * 2**20)])
+            reader.execute("COMMIT")
+            store.bound_journal(path)
+            sizes.append(journal.stat().st_size)
+        assert max(sizes) <= JOURNAL_BYTES + 2**21
+        assert column(path, "SELECT count(*) FROM series") == [(24,)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damage_anywhere_is_noticed_or_harmless(tmp_path: Path, seed: int) -> None:
+    """Files that are cut or overwritten at random places open again: whole up to a moment in the past, or as a fresh
+    ledger with every byte of the damaged one kept aside. Nothing else comes out.
+    """
+    path = tmp_path / "ledger.db"
+    draw = Random(seed)
+    with closing(opened(path)) as store:
+        for number in range(60):
+            store.apply([writes.append_timeline(str(number), "execution-1", entry(number))])
+            if number == 30:
+                store.ask(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        # As a power cut leaves them: a closed ledger has no journal.
+        whole = {name: (tmp_path / name).read_bytes() for name in ("ledger.db", "ledger.db-wal")}
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    for name, content in whole.items():
+        (tmp_path / name).write_bytes(content)
+    victim = tmp_path / draw.choice(["ledger.db", "ledger.db-wal"])
+    damaged = bytearray(victim.read_bytes())
+    at = draw.randrange(len(damaged))
+    if draw.random() < 0.5:
+        del damaged[at:]
+    else:
+        length = min(draw.choice([1, 40, 5000]), len(damaged) - at)
+        damaged[at : at + length] = draw.randbytes(length)
+    victim.write_bytes(damaged)
+
+    store, aside = open_or_renew(path, BEGAN, durable=True, thorough=True)
+    with closing(store):
+        kept = store.ask(lambda connection: connection.execute("SELECT uid FROM timeline ORDER BY seq").fetchall())
+        store.apply([writes.append_timeline("after", "execution-1", entry(61))])
+    numbers = [int(uid) for (uid,) in kept if uid.isdigit()]
+    if aside is None and victim.name == "ledger.db-wal":
+        assert numbers == list(range(len(numbers)))
+    if aside is not None:
+        assert numbers == []
+        assert aside.read_bytes() == (tmp_path / aside.name).read_bytes() != b""
