@@ -144,16 +144,20 @@ def _debt(fault_id: str, engine_id: str, task: str, document: str) -> Debt | Non
 
 
 def _owed(undo: Mapping[str, Any], attempted: bool, hit_until: str | None) -> Owed:  # noqa: FBT001  # one caller
-    command = undo["command"]
-    plain = len(command["argv"]) == 2 and command["argv"][1] == undo["container_id"] and not command.get("env")  # noqa: PLR2004  # verb and container
-    quick = plain and command["argv"][0] in QUICK and undo["restores"] is not None
+    container_id, restores = str(undo["container_id"]), undo.get("restores")
     return Owed(
-        container_id=undo["container_id"],
-        name=undo["name"],
-        planned_run=undo["started_at"],
-        needed_in=tuple(undo["needed_in"]),
-        restores=undo["restores"],
-        quick=command["argv"][0] if quick else None,
+        container_id=container_id,
+        name=str(undo["name"]),
+        planned_run=str(undo["started_at"]),
+        needed_in=tuple(undo.get("needed_in", ())),
+        restores=restores,
+        quick=None if restores is None else _quick(undo["command"], container_id),
         attempted=attempted,
         hit_until=hit_until,
     )
+
+
+def _quick(command: Mapping[str, Any], container_id: str) -> str | None:
+    """The verb of a command that is nothing but one of QUICK on this container."""
+    argv, env = list(command.get("argv", ())), command.get("env")
+    return next((verb for verb in QUICK if argv == [verb, container_id] and not env), None)
