@@ -29,6 +29,8 @@ START_PATIENCE_S: Final = 5.0
 """How long the pool may take to take a child; one that takes longer is asked again."""
 
 REFUSED_PAUSE_S: Final = 0.5
+ORPHAN_LOOK_S: Final = 0.5
+"""How often an execution of an earlier process is looked at: recovery finishes it in the ledger and tells nobody."""
 
 
 @dataclass(eq=False, slots=True)
@@ -289,6 +291,13 @@ class ExecutionsActor:
         if entry is not None:
             await entry.finished.wait()
             return entry.player.view()
+        execution = await self.execution(execution_id)
+        while execution.state is not ExecutionState.FINISHED:
+            execution = await self._execution_later(execution_id)
+        return execution
+
+    async def _execution_later(self, execution_id: str) -> Execution:
+        await anyio.sleep(ORPHAN_LOOK_S)
         return await self.execution(execution_id)
 
     async def timeline(self, execution_id: str, after: int) -> tuple[TimelineEntry, ...]:
@@ -309,7 +318,12 @@ class ExecutionsActor:
 
                 group.start_soon(until_told)
                 group.start_soon(until_finished)
-        return found or (await self.execution(execution_id)).timeline[after:]
+        if found:
+            return found
+        execution = await self.execution(execution_id)
+        while len(execution.timeline) <= after and execution.state is not ExecutionState.FINISHED:
+            execution = await self._execution_later(execution_id)
+        return execution.timeline[after:]
 
     async def report(self, execution_id: str) -> Report:
         """Everything recorded of it, also while it runs. Raises NotFound."""

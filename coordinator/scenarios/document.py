@@ -259,6 +259,9 @@ def _syntax(error: yaml.YAMLError | ValueError | OverflowError, text: str, reade
     elif isinstance(error, yaml.reader.ReaderError):
         line = text.encode()[: error.position].count(b"\n") + 1
         what = f"a character that may not stand in a text file ({error.reason})"
+    if "nesting depth" in what:  # some builds of libyaml count before we do
+        reader.note(line, (), f"deeper than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels")
+        return
     allowed = next((hint for part, hint in _HINTS if part in what), "YAML 1.2 or JSON")
     reader.note(line, (), f"not readable: {what}", allowed)
 

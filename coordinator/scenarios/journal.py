@@ -83,14 +83,16 @@ class Journal:
         details = {"fault": fault, "target": target, "text": text}
         log(f"execution:{event}", level, **{name: value for name, value in details.items() if value})
         self._told.set()
-        self._news.set()
-        self._news = anyio.Event()
 
     async def after(self, count: int) -> tuple[TimelineEntry, ...]:
-        """What was told after the first `count` entries; waits until there is something."""
-        while len(self._timeline) <= count:
+        """What is on disk after the first `count` entries; waits until there is something.
+
+        Whoever goes on after an entry's place finds the same entries before it, also after a crash: one that was only
+        in memory would be another one then.
+        """
+        while (written := len(self._timeline) - len(self._unwritten)) <= count:
             await self._news.wait()
-        return tuple(self._timeline[count:])
+        return tuple(self._timeline[count:written])
 
     async def write_out(self) -> None:
         """Write what is told as it comes, until cancelled."""
@@ -112,6 +114,8 @@ class Journal:
                         log("execution:not_recorded", "ERROR", event=entry.event, reason=str(error))
                         return False
                     self._unwritten.popleft()
+                    self._news.set()
+                    self._news = anyio.Event()
                 if self._unwritten and self._unwritten[0] is entry:
                     return False
         return True

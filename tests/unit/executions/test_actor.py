@@ -11,7 +11,7 @@ from actors.docker.simulated import SimulatedEngine
 from coordinator.errors import Conflict, InvariantBroken, LedgerUnavailable, NotFound, Refused
 from coordinator.faults.facts import ContainerState
 from coordinator.logging import task
-from coordinator.record import ExecutionState, Submission, UndoState, Verdict
+from coordinator.record import Execution, ExecutionState, Submission, TimelineEntry, UndoState, Verdict
 from coordinator.supervision import ChildRefused, ChildSpec, Refusal
 from tests.clocks import LoopClock
 from tests.conformance.virtual_time import Backend, virtual_backend
@@ -269,3 +269,36 @@ async def test_one_fault_is_undone_on_demand() -> None:
         assert life.engine.state.find("web").state is ContainerState.RUNNING
         assert not await life.executions.undo("nobody's")
         assert (await life.executions.finished(running.id)).verdict is Verdict.PASSED
+
+
+async def test_an_orphan_is_followed_to_its_end() -> None:
+    """An execution of an earlier process, which nobody plays, has no end before recovery has written one."""
+    async with living() as life, anyio.create_task_group() as group:
+        orphan = Execution(
+            id="orphan", scenario="s", state=ExecutionState.RUNNING, seed=1, created_at=LoopClock().now(),
+        )  # fmt: skip
+        await life.ledger.accept(orphan, Submission(source=WEB), "task@/1")
+        entry = TimelineEntry(at=LoopClock().now(), offset_s=0.0, event="one")
+        await life.ledger.append_timeline("orphan", entry)
+        assert await life.executions.timeline("orphan", 0) == (entry,)
+        told: list[tuple[TimelineEntry, ...]] = []
+        done: list[Execution] = []
+
+        async def follow() -> None:
+            told.append(await life.executions.timeline("orphan", 1))
+            told.append(await life.executions.timeline("orphan", 2))
+
+        async def wait() -> None:
+            done.append(await life.executions.finished("orphan"))
+
+        group.start_soon(follow)
+        group.start_soon(wait)
+        await anyio.sleep(10)
+        assert (told, done) == ([], [])
+        last = entry.model_copy(update={"event": "finished"})
+        await life.ledger.append_timeline("orphan", last)
+        await anyio.sleep(1)
+        assert told == [(last,)]
+        await life.ledger.save_execution(orphan.model_copy(update={"state": ExecutionState.FINISHED}))
+        await anyio.sleep(5)
+        assert (told[1], done[0].state) == ((), ExecutionState.FINISHED)

@@ -117,3 +117,20 @@ async def test_the_view_has_all() -> None:
         assert (view.state, view.timeline[0].event) == (ExecutionState.RUNNING, "seen")
         assert view.progress is not None
         assert (await stored(house, journal)).state is ExecutionState.QUEUED
+
+
+async def test_a_place_is_told_when_it_is_on_disk() -> None:
+    """Whoever follows sees an entry only once it is written: after a crash its place is the same entry's."""
+    async with fleet() as house, anyio.create_task_group() as group:
+        journal = await journal_of(house)
+        journal.tell("one")
+        journal.tell("two")
+        with anyio.move_on_after(5) as patience:
+            await journal.after(0)
+        assert patience.cancelled_caught
+        group.start_soon(journal.flush)
+        first = await journal.after(0)
+        assert first
+        rest = first if len(first) > 1 else first + await journal.after(1)
+        assert [entry.event for entry in rest] == ["one", "two"]
+        assert rest == (await stored(house, journal)).timeline[: len(rest)]
