@@ -24,7 +24,7 @@ from actors.ledger.facade import LedgerCalls
 from actors.ledger.outbox import OutboxCalls, Telling
 from actors.ledger.store import LEDGER_FILE, NewerLedger, Result, is_corrupt, read
 from actors.ledger.writer import Writer
-from actors.ledger.writes import Write
+from actors.ledger.writes import Scanned, Write
 from coordinator.data_dir_lock import DataDirLock
 from coordinator.errors import LedgerUnavailable
 from coordinator.logging import log
@@ -73,7 +73,10 @@ class LedgerActor(LedgerCalls, OutboxCalls):
     ) -> None:
         """Touch nothing yet. `inline`: no threads and no flush to disk, for simulation under a virtual clock."""
         self.on_renewed: Callable[[], None] = lambda: None
-        """Called when a damaged file was set aside: what it knew is lost, and only the engine can tell."""
+        """Called when a damaged file was set aside, and at each start until `scanned`: only the engine can tell what it
+        knew.
+        """
+        self._scan_asked = False
         self._path = data_dir / LEDGER_FILE
         self._lock = DataDirLock(data_dir, instance, role)
         self._inline = inline
@@ -178,6 +181,9 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         self._tried.set()
         if written.aside is not None:
             self._tell_corrupt(written.aside)
+        if written.owes_scan and not self._scan_asked:
+            self._scan_asked = True
+            self.on_renewed()
         if self._trouble is not None:
             log("ledger:mended", reason=self._trouble)
             self._trouble = None
@@ -213,9 +219,13 @@ class LedgerActor(LedgerCalls, OutboxCalls):
             "the engine is scanned for them: see `recovery` in `test-coordinator status`, and `recover --scan`"
         )
         log("ledger:corrupt", "CRITICAL", reason=self._notice)
-        self.on_renewed()
+        self._scan_asked = False
 
     # ------------------------------------------------------------ callers
+
+    async def scanned(self) -> None:
+        """Remember that the engine was scanned for what a damaged file knew. Raises LedgerUnavailable."""
+        await self._write(Scanned())
 
     async def _write(self, write: Write) -> int:
         if self._closed:

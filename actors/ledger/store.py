@@ -22,6 +22,7 @@ from actors.ledger.writes import (
     Purge,
     SaveExecution,
     SaveFault,
+    Scanned,
     Write,
 )
 from coordinator.errors import Conflict, LedgerUnavailable
@@ -34,6 +35,8 @@ LEDGER_FILE: Final = "ledger.db"
 JOURNAL_BYTES: Final = 2**24
 """Beyond this the write-ahead log is emptied into the file at the next write, however many read meanwhile."""
 _BUSY_S: Final = 5.0
+_OWES_SCAN: Final = 1
+"""In the file's header, as its application id."""
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _CHECKED_UP_TO: Final = 256 * 2**20
@@ -98,7 +101,9 @@ def open_or_renew(path: Path, now: datetime, *, durable: bool, thorough: bool = 
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    return _opened(path, durable=durable, thorough=False), aside
+    store = _opened(path, durable=durable, thorough=False)
+    store.owe_scan()
+    return store, aside
 
 
 def _opened(path: Path, *, durable: bool, thorough: bool) -> Store:
@@ -144,6 +149,15 @@ class Store:
             # Kept apart from the records, so that no number is given out again when the latest of them is purged.
             self._connection.execute("UPDATE outbox SET latest = ? WHERE latest != ?", (self._latest, self._latest))
         return results
+
+    @property
+    def owes_scan(self) -> bool:
+        """Whether it began in place of a damaged one, and the engine was not yet scanned for what that knew."""
+        return bool(self._connection.execute("PRAGMA application_id").fetchone()[0] == _OWES_SCAN)
+
+    def owe_scan(self) -> None:
+        """Remember it, whatever crashes until it is done."""
+        self._connection.execute(f"PRAGMA application_id = {_OWES_SCAN}")
 
     def bound_journal(self, path: Path) -> None:
         """Empty a write-ahead log that has grown too big: SQLite itself gives way to readers, again and again."""
@@ -216,6 +230,8 @@ class Store:
                 for statement in _PURGES:
                     self._connection.executemany(statement, ids)
                 return len(ids)
+            case Scanned():
+                run("PRAGMA application_id = 0")
             case Compact(pages):
                 return self._compact(pages)
         return 0

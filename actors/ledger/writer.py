@@ -17,11 +17,15 @@ from actors.ledger.writes import Write
 
 
 class Written(NamedTuple):
-    """A result per write, where a damaged file was set aside if one was, and the number of the latest change."""
+    """A result per write, where a damaged file was set aside if one was, and the number of the latest change.
+
+    `owes_scan`: the engine was not yet scanned for what a damaged file knew.
+    """
 
     results: list[Result]
     aside: Path | None
     latest: int
+    owes_scan: bool
 
 
 class Writer:
@@ -56,7 +60,7 @@ class Writer:
                 self._check_place()
                 results = self._store.apply(writes)
                 self._store.bound_journal(self._path)
-                return Written(results, aside, self._store.latest)
+                return Written(results, aside, self._store.latest, self._store.owes_scan)
             except (sqlite3.Error, OSError) as error:
                 self._suspect = isinstance(error, sqlite3.Error) and is_corrupt(error)
                 # A connection may not recover from a disk that was away: the next try begins anew.

@@ -89,13 +89,18 @@ class Compact:
 
 
 @dataclass(frozen=True, slots=True)
+class Scanned:
+    """The engine was scanned for what a damaged ledger knew."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledge:
     """Remember up to which change Postgres has everything."""
 
     position: int
 
 
-Write = SaveExecution | SaveFault | AppendTimeline | AppendSeries | Purge | Compact | Acknowledge
+Write = SaveExecution | SaveFault | AppendTimeline | AppendSeries | Purge | Compact | Scanned | Acknowledge
 
 
 def save_execution(

@@ -4,7 +4,7 @@ then again whenever the engine comes back, until all is put back. Finishes the e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Final
 
@@ -64,6 +64,8 @@ class RecoveryActor:
         self._orphans = Orphans(ledger, clock, playing)
         self._scan = EngineScan(ledger, facts, runner, clock, instance=instance, playing=playing)
         self._ledger_lost = False
+        self.on_scanned: Callable[[], Awaitable[None]] = _nothing
+        """Called when the engine was scanned for what a lost ledger knew."""
         self._scanned: str | None = None
         """What the last scan left for a person."""
         self._wake = anyio.Event()
@@ -184,7 +186,7 @@ class RecoveryActor:
         """Put back what the engine itself shows to be left; see `EngineScan.scan`. Raises EngineUnreachable."""
         async with self._passing:
             report = await self._scan.scan(instances)
-            self._ledger_lost = False
+            await self._found_again()
             self._scanned = _found_text(report)
         self._wake.set()
         return report
@@ -194,7 +196,7 @@ class RecoveryActor:
         try:
             if self._ledger_lost:
                 report = await self._scan.scan()
-                self._ledger_lost = False
+                await self._found_again()
             elif await self._scan.is_called_for():
                 report = await self._scan.scan(careful=True)
             else:
@@ -202,6 +204,15 @@ class RecoveryActor:
             self._scanned = _found_text(report)
         except EngineUnreachable as error:
             self._trouble = str(error)
+
+    async def _found_again(self) -> None:
+        if self._ledger_lost:
+            self._ledger_lost = False
+            try:
+                await self.on_scanned()
+            except LedgerUnavailable as error:
+                # Then the next start scans once more.
+                log("recovery:no_ledger", "ERROR", reason=str(error))
 
     # ------------------------------------------------------------ one fault
 
@@ -281,6 +292,10 @@ class RecoveryActor:
             undo=list(lock.undo),
             reason="not in this DATA_DIR's ledger: `recover --scan` undoes it, and so does recovery after its deadline",
         )
+
+
+async def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _given_up(row: FaultRow) -> FaultRow:

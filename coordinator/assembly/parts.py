@@ -138,6 +138,7 @@ class Parts:
             retention_days=settings.scenario_results_retention_days,
         )
         self.ledger.on_renewed = self._recovery.ledger_lost
+        self._recovery.on_scanned = self.ledger.scanned
         self._chaos = ChaosActor(self._facts, on_engine_up=self._recovery.wake)
 
     def children(self, *, recovery: bool = True) -> tuple[ChildSpec, ...]:

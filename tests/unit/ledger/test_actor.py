@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -266,6 +267,21 @@ def damage(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(3 * 4096)
         file.write(b"\xff" * (whole - 3 * 4096))
+
+
+async def test_a_scan_is_owed_until_it_is_made(tmp_path: Path) -> None:
+    """Every life after the damage asks for the scan once, until one has told that it was made; then none does."""
+    damaged = tmp_path / "ledger.db"
+    damaged.write_bytes(b"no database at all " * 1000)
+    asked: list[int] = []
+    for life in range(4):
+        ledger = ledger_in(tmp_path)
+        ledger.on_renewed = partial(asked.append, life)
+        async with alive(ledger):
+            await ledger.save_execution(execution(life))
+            if life == 2:
+                await ledger.scanned()
+    assert asked == [0, 1, 2]
 
 
 async def test_a_record_that_does_not_read_is_told(tmp_path: Path) -> None:
