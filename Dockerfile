@@ -83,8 +83,7 @@ ENTRYPOINT ["/usr/local/bin/test-coordinator"]
 CMD ["serve"]
 COPY image/entry_point.sh /usr/local/bin/test-coordinator
 COPY image/health_check.py /usr/local/lib/test-coordinator/
-# What helpers run: they are started from this image too.
-COPY actors/docker/programs/*.py /usr/local/lib/test-coordinator/
-# What the coordinator runs in helper containers, which are made of this same image.
-COPY actors/docker/programs/*.py /usr/local/lib/test-coordinator/
+# What the coordinator runs in helper containers, which are made of this same image. The folders are the package they
+# import each other from.
+COPY actors/docker/programs/*.py /usr/local/lib/test-coordinator/actors/docker/programs/
 COPY --from=program /installed/ /

@@ -129,17 +129,16 @@ def _interfaces(
     from actors.http_api.app import Served
     from coordinator.assembly.tree import child
 
-    token = resolve_token(settings)
     served = Served(
         parts.control,
         parts.metrics,
         settings.identity,
-        token,
+        resolve_token(settings),
         parts.clock.now,
         settings.allowed_hosts,
     )
     http = HttpApiActor(listeners, served, tls=certificates.http)
-    grpc = GrpcApiActor(listeners, parts.control, token, tls=certificates.grpc)
+    grpc = GrpcApiActor(listeners, tls=certificates.grpc)
     parts.watchers.append(grpc.published)
     return child(http, parts.patience), child(grpc, parts.patience)
 

@@ -25,8 +25,8 @@ HELPER_IMAGE: Final = "{helper-image}"
 HELPER_IMAGE_SHOWN: Final = "${HELPER_IMAGE}"
 """The same for a person, whose shell fills it in."""
 
-HELPER_PROGRAMS: Final = "/usr/local/lib/test-coordinator"
-"""The folder in the helper image that holds the programs."""
+HELPER_PROGRAMS: Final = "/usr/local/lib/test-coordinator/actors/docker/programs"
+"""The folder in the helper image that holds the programs; its end is the package they import each other from."""
 
 MANY: Final = "--"
 """Before the last argument of a helper's command: a container id, to which others may be added."""
