@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what the tests and the demo need is there: uses what answers, installs by apt as root on Debian or
 # Ubuntu, and otherwise says in one line what to type. Never restarts, reconfigures or stops anything that runs.
-#   tools/provision.sh docker | postgres | redis | busybox | debootstrap | compose | python PYTHON ...
+#   tools/provision.sh docker | postgres | redis | busybox | debootstrap | compose | netfilter | python PYTHON ...
 set -eu
 # An ordinary user of Debian has no sbin on the path, where dockerd is.
 PATH=$PATH:/usr/sbin:/sbin
@@ -82,6 +82,14 @@ docker_engine() {
     exec 9>&-
 }
 
+# What puts faults into a network namespace, and what measures them there.
+netfilter() {
+    for tool in nft:nftables tc:iproute2 ip:iproute2 ping:iputils-ping; do
+        have "${tool%%:*}" || apt_install start "${tool##*:}"
+    done
+    is_root || fail "network faults are tried in network namespaces made by the tests, which takes root: sudo make test"
+}
+
 postgres_bin() { have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
 
 # A Python with the means to make virtual environments.
@@ -95,7 +103,7 @@ python_venv() {
     apt_install start "python$version-venv"
 }
 
-[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | debootstrap | compose | python PYTHON ..."
+[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | debootstrap | compose | netfilter | python PYTHON ..."
 while [ $# -gt 0 ]; do
     case $1 in
         docker) docker_engine ;;
@@ -104,6 +112,7 @@ while [ $# -gt 0 ]; do
         busybox) [ -x /bin/busybox ] || apt_install quiet busybox-static ;;
         debootstrap) have debootstrap || apt_install quiet debootstrap ;;
         compose) docker compose version >/dev/null 2>&1 || have docker-compose || apt_install quiet docker-compose ;;
+        netfilter) netfilter ;;
         python) python_venv "$2"; shift ;;
         *) fail "unknown: $1" ;;
     esac

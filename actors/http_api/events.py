@@ -13,7 +13,6 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
-from actors.http_api.answers import EVENTS, JSON
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described
 from actors.http_api.problems import invalid, wrong_field
 from coordinator.ports import Control
@@ -32,17 +31,9 @@ class EventsHeaders(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     last_event_id: str | None = Field(
-        default=None, alias="Last-Event-ID", pattern=f"^[0-9]{{0,{_MAX_DIGITS}}}$",
-        description="The id of the last event seen: the next one is told first; empty for all",
+        default=None, alias="Last-Event-ID", pattern=f"^[0-9]{{1,{_MAX_DIGITS}}}$",
+        description="The id of the last event seen: the next one is told first",
     )  # fmt: skip
-
-
-class ServerSentEvent(BaseModel):
-    """One event. `data` is a TimelineEntry as JSON, and `event` its kind; `end`, without an id, is the last one."""
-
-    id: str | None = Field(default=None, description="Its place in the timeline")
-    event: str
-    data: str = Field(json_schema_extra={"contentMediaType": JSON})
 
 
 def routes(control: Control, ending: anyio.Event) -> Blueprint:
@@ -53,7 +44,7 @@ def routes(control: Control, ending: anyio.Event) -> Blueprint:
     @described(
         Operation(
             "Follow an execution's timeline",
-            {HTTPStatus.OK: Said("Server-Sent Events", ServerSentEvent, media_types=(EVENTS,))},
+            {HTTPStatus.OK: Said("Server-Sent Events; `data` is a TimelineEntry", media_types=("text/event-stream",))},
             errors=(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, UNAVAILABLE),
             headers=EventsHeaders,
         )
@@ -62,7 +53,7 @@ def routes(control: Control, ending: anyio.Event) -> Blueprint:
         place = place_of(request.headers.get("Last-Event-ID"))
         # Asked here, so that an unknown id is an answer of its own and not a broken stream.
         await control.execution(execution_id)
-        response = Response(stream(control, execution_id, place, ending), content_type=EVENTS)
+        response = Response(stream(control, execution_id, place, ending), content_type="text/event-stream")
         response.headers["Cache-Control"] = "no-store"
         response.timeout = None  # it lasts as long as the execution
         return response

@@ -1,0 +1,71 @@
+"""Which packets a fault is about: by the addresses of the other side, protocol and ports, as fragments of nft rules.
+
+Peers are written as the sets @from4 and @from6 or @to4 and @to6, which somebody else makes and keeps alive: they are
+the lease. Runs nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+from actors.docker.programs.fields import Fields, Malformed
+
+ANYWHERE = ("0.0.0.0/0", "::/0")
+PROTOCOLS = ("any", "tcp", "udp", "icmp")
+WITH_PORTS = ("tcp", "udp")
+MAX_PORT = 65_535
+
+
+class Traffic(NamedTuple):
+    """Packets exchanged with these networks. Ports are of either end: the target's own, or the other side's."""
+
+    ipv4: tuple[str, ...]
+    ipv6: tuple[str, ...]
+    protocol: str
+    ports: tuple[int, ...]
+
+    def matches(self, side: str = "from") -> list[str]:
+        """Rules' left sides for packets that come `from` the other side or go `to` it; one is enough to match."""
+        address = {"from": "saddr", "to": "daddr"}[side]
+        return [
+            f'{interface} != "lo" {family} {address} @{side}{version}{condition}'
+            for interface in ("iifname" if side == "from" else "oifname",)
+            for family, version in (("ip", 4), ("ip6", 6))
+            for condition in self._conditions()
+        ]
+
+    def _conditions(self) -> list[str]:
+        if self.ports:
+            protocols = self.protocol if self.protocol in WITH_PORTS else "{ tcp, udp }"
+            listed = ", ".join(str(port) for port in self.ports)
+            return [f" meta l4proto {protocols} th {end} {{ {listed} }}" for end in ("dport", "sport")]
+        if self.protocol == "any":
+            return [""]
+        protocols = "{ icmp, ipv6-icmp }" if self.protocol == "icmp" else self.protocol
+        return [f" meta l4proto {protocols}"]
+
+
+def traffic(given: object, where: str) -> Traffic:
+    """Read `peers`, `ports` and `protocol`, each of which may be missing: then all are meant. Raises Malformed."""
+    fields = Fields({} if given is None else given, where)
+    peers = fields.texts("peers", list(ANYWHERE))
+    protocol = fields.text("protocol", "any", PROTOCOLS)
+    ports = sorted(set(fields.whole_numbers("ports", 1, MAX_PORT)))
+    fields.end()
+    if not peers:
+        raise Malformed(f"{where}.peers: at least one address or network is due, or no peers at all for everybody")
+    if ports and protocol == "icmp":
+        raise Malformed(f"{where}.ports: icmp has no ports")
+    found: dict[int, list[str]] = {4: [], 6: []}
+    for place, text in enumerate(peers):
+        network = _network(text, f"{where}.peers[{place}]")
+        found[network.version].append(str(network))
+    return Traffic(tuple(sorted(set(found[4]))), tuple(sorted(set(found[6]))), protocol, tuple(ports))
+
+
+def _network(text: str, where: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Malformed(f"{where}: an address or a network is due, not {text!r}") from None
