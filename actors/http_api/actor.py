@@ -12,7 +12,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from actors.http_api.app import OWN_NAME, Api, Served, make_app
-from actors.http_api.detached import Detached
+from coordinator.detached import Detached
 from coordinator.listeners import Listeners
 from coordinator.logging import log
 from coordinator.supervision import ChildContext

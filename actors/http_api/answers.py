@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from quart import Response
 
 JSON = "application/json"
+EVENTS = "text/event-stream"
 
 
 def answer(model: BaseModel, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:

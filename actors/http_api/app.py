@@ -37,9 +37,9 @@ from actors.http_api import (
     tree,
     upload,
 )
-from actors.http_api.detached import Detached
 from actors.http_api.guard import MAX_BODY_BYTES, Guard, Head, has_body, secured
 from actors.http_api.operations import Operation, Said, described
+from coordinator.detached import Detached
 from coordinator.errors import CoordinatorError, InvalidScenario, LedgerUnavailable
 from coordinator.identity import Identity
 from coordinator.logging import log, task
@@ -73,6 +73,7 @@ class Api(Quart):
         super().__init__("actors.http_api", static_folder=None)
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
         self.url_map.merge_slashes = False  # no redirect: it would be built from the Host header
+        self.url_map.converters[scenarios.NAMED] = scenarios.NameConverter
         self._metrics = metrics
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._cutting = False

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from quart import Quart
 
-from actors.http_api.answers import JSON
+from actors.http_api.answers import EVENTS, JSON
 from actors.http_api.guard import MAX_BODY_BYTES, OPEN_PATHS
 from actors.http_api.operations import Operation, Said, operation_of
 from actors.http_api.problems import MEDIA_TYPE, ProblemDetails
@@ -23,7 +23,7 @@ from coordinator.identity import Identity
 Document = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 
-_VARIABLE: Final = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
+_VARIABLE: Final = re.compile(r"<(?:[a-z_]+:)?([a-z_]+)>")
 _ALWAYS: Final = {
     HTTPStatus.FORBIDDEN: "`Origin` is another site's, or policy refuses it",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"A body of more than {MAX_BODY_BYTES} bytes",
@@ -143,6 +143,7 @@ def _operation(route: Route, schemas: _Schemas) -> Document:
 def _parameters(route: Route, schemas: _Schemas) -> list[Document]:
     found = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        | ({"example": route.operation.examples[name]} if name in route.operation.examples else {})
         for name in re.findall(r"{([a-z_]+)}", route.path)
     ]
     for model, place in ((route.operation.query, "query"), (route.operation.headers, "header")):
@@ -182,6 +183,14 @@ def _answer(said: Said, schemas: _Schemas) -> Document:
             name: {"description": meaning, "required": True, "schema": {"type": "string"}}
             for name, meaning in said.headers.items()
         }
+    if said.links:
+        document["links"] = {
+            name: {
+                "operationId": name,
+                "parameters": {parameter: f"$response.body#{place}" for parameter, place in places.items()},
+            }
+            for name, places in said.links.items()
+        }
     content = {
         media_type.partition(";")[0]: {"schema": _body(said, media_type, schemas)} for media_type in said.media_types
     }
@@ -189,9 +198,9 @@ def _answer(said: Said, schemas: _Schemas) -> Document:
 
 
 def _body(said: Said, media_type: str, schemas: _Schemas) -> Document:
-    if media_type != JSON:
-        return {"type": "string"}
-    return {"type": "object"} if said.model is None else schemas.reference(said.model, "serialization")
+    if said.model is not None and media_type in {JSON, EVENTS}:
+        return schemas.reference(said.model, "serialization")
+    return {"type": "object" if media_type == JSON else "string"}
 
 
 def _problem(meaning: str, schemas: _Schemas) -> Document:

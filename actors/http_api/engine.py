@@ -7,8 +7,8 @@ from http import HTTPStatus
 from quart import Blueprint, Response
 
 from actors.http_api.answers import answer, page
-from actors.http_api.detached import Detached
 from actors.http_api.operations import UNAVAILABLE, Operation, described, ok, page_of
+from coordinator.detached import Detached
 from coordinator.ports import Candidate, Control, UndoneFaults
 from coordinator.record import Fault
 

@@ -13,6 +13,7 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
+from actors.http_api.answers import EVENTS, JSON
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described
 from actors.http_api.problems import invalid, wrong_field
 from coordinator.ports import Control
@@ -31,9 +32,17 @@ class EventsHeaders(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     last_event_id: str | None = Field(
-        default=None, alias="Last-Event-ID", pattern=f"^[0-9]{{1,{_MAX_DIGITS}}}$",
-        description="The id of the last event seen: the next one is told first",
+        default=None, alias="Last-Event-ID", pattern=f"^[0-9]{{0,{_MAX_DIGITS}}}$",
+        description="The id of the last event seen: the next one is told first; empty for all",
     )  # fmt: skip
+
+
+class ServerSentEvent(BaseModel):
+    """One event. `data` is a TimelineEntry as JSON, and `event` its kind; `end`, without an id, is the last one."""
+
+    id: str | None = Field(default=None, description="Its place in the timeline")
+    event: str
+    data: str = Field(json_schema_extra={"contentMediaType": JSON})
 
 
 def routes(control: Control, ending: anyio.Event) -> Blueprint:
@@ -44,7 +53,7 @@ def routes(control: Control, ending: anyio.Event) -> Blueprint:
     @described(
         Operation(
             "Follow an execution's timeline",
-            {HTTPStatus.OK: Said("Server-Sent Events; `data` is a TimelineEntry", media_types=("text/event-stream",))},
+            {HTTPStatus.OK: Said("Server-Sent Events", ServerSentEvent, media_types=(EVENTS,))},
             errors=(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, UNAVAILABLE),
             headers=EventsHeaders,
         )
@@ -53,7 +62,7 @@ def routes(control: Control, ending: anyio.Event) -> Blueprint:
         place = place_of(request.headers.get("Last-Event-ID"))
         # Asked here, so that an unknown id is an answer of its own and not a broken stream.
         await control.execution(execution_id)
-        response = Response(stream(control, execution_id, place, ending), content_type="text/event-stream")
+        response = Response(stream(control, execution_id, place, ending), content_type=EVENTS)
         response.headers["Cache-Control"] = "no-store"
         response.timeout = None  # it lasts as long as the execution
         return response

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from quart import Blueprint, Response, request
 
 from actors.http_api.answers import answer, page
 from actors.http_api.body import read_body, read_query
-from actors.http_api.detached import Detached
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok, page_of
 from actors.http_api.problems import invalid, wrong_field
-from actors.http_api.scenarios import ScenarioBody
+from actors.http_api.scenarios import ScenarioBody, body_schema
+from coordinator.detached import Detached
 from coordinator.ports import Control
 from coordinator.record import Execution, ExecutionState, Submission
 from coordinator.scenarios.plan import Plan
@@ -27,8 +27,18 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _SEED_LIMIT: Final = 2**63
 
 
+_SHOWN: Final = {"execution_id": "/id"}
+
+
+def _submit_schema(schema: dict[str, Any]) -> None:
+    body_schema(schema)
+    schema["examples"] = [{"scenario": "pause-service", "variables": {"service": "web"}}]
+
+
 class SubmitBody(ScenarioBody):
     """What POST /executions takes."""
+
+    model_config = ConfigDict(json_schema_extra=_submit_schema)
 
     seed: Annotated[StrictInt, Field(ge=-_SEED_LIMIT, lt=_SEED_LIMIT)] | None = None
     expect_plan: str | None = None
@@ -66,7 +76,12 @@ class SubmitHeaders(BaseModel):
 _SUBMIT: Final = Operation(
     "Begin an execution, or plan it",
     {
-        HTTPStatus.ACCEPTED: Said("It is queued", Execution, headers={"Location": "Where it is"}),
+        HTTPStatus.ACCEPTED: Said(
+            "It is queued",
+            Execution,
+            headers={"Location": "Where it is"},
+            links={"show": _SHOWN, "stop": _SHOWN, "events": _SHOWN, "report": _SHOWN},
+        ),
         HTTPStatus.OK: Said("The plan, with `dry_run`; nothing is begun", Plan),
     },
     errors=(HTTPStatus.CONFLICT, UNAVAILABLE),

@@ -29,17 +29,23 @@ def page_of(item: type[BaseModel]) -> type[BaseModel]:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One answer: what it means and what its body is; without media types it has none."""
+    """One answer: what it means and what its body is; without media types it has none.
+
+    `links` names the calls that go on from here and where in the body their parameters are: `/id`.
+    """
 
     meaning: str
     model: type[BaseModel] | None = None
     media_types: tuple[str, ...] = (JSON,)
     headers: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A route's part of the description. `errors` are those beside the ones that every request may meet."""
+    """A route's part of the description. `errors` are those beside the ones that every request may meet; `examples`
+    are values of parameters in the path.
+    """
 
     summary: str
     answers: Mapping[HTTPStatus, Said]
@@ -47,6 +53,7 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     headers: type[BaseModel] | None = None
+    examples: Mapping[str, str] = field(default_factory=dict)
 
 
 def described(operation: Operation) -> Callable[[View], View]:

@@ -7,8 +7,8 @@ from quart import Blueprint, Response, request
 
 from actors.http_api.answers import answer
 from actors.http_api.body import read_body
-from actors.http_api.detached import Detached
 from actors.http_api.operations import UNAVAILABLE, Operation, described, ok
+from coordinator.detached import Detached
 from coordinator.faults.leftovers import ScanReport
 from coordinator.ports import Control
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
+from werkzeug.routing import BaseConverter
 
 from actors.http_api.answers import answer, page
 from actors.http_api.body import read_body
@@ -18,10 +19,14 @@ from actors.http_api.problems import ProblemPart, invalid, wrong_field
 from coordinator.errors import InvalidScenario, NotFound, Problem
 from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.ports import Control
+from coordinator.scenarios.model import API_VERSION
 from coordinator.scenarios.parse import parse
 
 PREFIX: Final = "/api/v1"
 SOURCES: Final = ("scenario", "definition", "yaml")
+
+NAMED: Final = "scenario_name"
+"""The converter of names in paths."""
 
 Variables = dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]]
 
@@ -34,11 +39,20 @@ def exactly_one(schema: dict[str, Any], names: tuple[str, ...]) -> None:
 
 def _text_schema(schema: dict[str, Any]) -> None:
     exactly_one(schema, SOURCES[1:])
+    extended = {"apiVersion": API_VERSION, "kind": "Scenario", "extends": "pause-service", "metadata": {"name": "mine"}}
+    schema["examples"] = [{"definition": extended}]
 
 
-def _body_schema(schema: dict[str, Any]) -> None:
+def body_schema(schema: dict[str, Any]) -> None:
+    """Say in the schema of a `ScenarioBody` what its checks say."""
     exactly_one(schema, SOURCES)
     schema["properties"]["variables"]["additionalProperties"] = {"type": ["string", "number"]}
+
+
+class NameConverter(BaseConverter):
+    """A scenario's name in a path: `validate` is a call, not a name."""
+
+    regex = "(?!validate$)[^/]+"
 
 
 class ScenarioText(BaseModel):
@@ -60,7 +74,7 @@ class ScenarioText(BaseModel):
 class ScenarioBody(BaseModel):
     """A scenario in one of three ways: the name of a kept or built-in one, a JSON object, or YAML text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_body_schema)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=body_schema)
 
     scenario: str | None = None
     definition: dict[str, object] | None = None
@@ -95,6 +109,7 @@ class Judgement(BaseModel):
     problems: tuple[ProblemPart, ...] = ()
 
 
+_KEPT: Final = {"show_scenario": {"name": "/name"}, "delete_scenario": {"name": "/name"}}
 _LIST: Final = Operation(
     "List the scenarios that have a name", ok("By name", page_of(ScenarioSummary)), errors=(UNAVAILABLE,)
 )
@@ -106,11 +121,12 @@ _SHOW: Final = Operation(
 _SAVE: Final = Operation(
     "Keep a scenario under its name; a built-in one cannot be replaced",
     {
-        HTTPStatus.OK: Said("It replaced an older one", ScenarioDetails),
-        HTTPStatus.CREATED: Said("It is new", ScenarioDetails, headers={"Location": "Where it is"}),
+        HTTPStatus.OK: Said("It replaced an older one", ScenarioDetails, links=_KEPT),
+        HTTPStatus.CREATED: Said("It is new", ScenarioDetails, headers={"Location": "Where it is"}, links=_KEPT),
     },
     errors=(HTTPStatus.CONFLICT, UNAVAILABLE),
     body=ScenarioText,
+    examples={"name": "mine"},
 )
 _DELETE: Final = Operation(
     "Forget a kept scenario; a built-in one stays",
@@ -134,12 +150,12 @@ def routes(control: Control) -> Blueprint:
     async def list_scenarios() -> Response:
         return page(await control.scenarios())
 
-    @blueprint.get("/scenarios/<name>")
+    @blueprint.get(f"/scenarios/<{NAMED}:name>")
     @described(_SHOW)
     async def show_scenario(name: str) -> Response:
         return answer(await control.scenario(name))
 
-    @blueprint.put("/scenarios/<name>")
+    @blueprint.put(f"/scenarios/<{NAMED}:name>")
     @described(_SAVE)
     async def save_scenario(name: str) -> Response:
         text, file = (await read_body(request, ScenarioText)).text()
@@ -152,7 +168,7 @@ def routes(control: Control) -> Blueprint:
             return answer(kept)
         return answer(kept, HTTPStatus.CREATED, {"Location": f"{PREFIX}/scenarios/{name}"})
 
-    @blueprint.delete("/scenarios/<name>")
+    @blueprint.delete(f"/scenarios/<{NAMED}:name>")
     @described(_DELETE)
     async def delete_scenario(name: str) -> Response:
         await control.delete_scenario(name)

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from quart import Blueprint, Response
 
 from actors.http_api.answers import answer, page
-from actors.http_api.detached import Detached
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok, page_of
+from coordinator.detached import Detached
 from coordinator.errors import NotFound
 from coordinator.ports import Control
 from coordinator.record import Timestamp

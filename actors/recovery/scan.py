@@ -101,11 +101,7 @@ class EngineScan:
             names = await self._names(sight, locks)
             traces, remaining = await self._traces(sight, {lock.container_id: lock for lock in locks}, names, reach)
             found += traces
-
-            def rules_are_gone(fault: str) -> bool:
-                return not unable and fault not in remaining
-
-            found += await self._stray(locks, names, reach, rules_are_gone)
+            found += await self._stray(locks, names, reach, None if unable else remaining)
             report = ScanReport(found=tuple(found), unable=(*sight.unable, *unable))
             for each in report.found:
                 level: Level = "WARNING" if each.state is LeftoverState.LEFT else "INFO"
@@ -182,7 +178,7 @@ class EngineScan:
         names: Mapping[str, str],
         reach: _Reach,
     ) -> tuple[list[Leftover], frozenset[str]]:
-        """What was found, and the faults (32 hexadecimal digits) of which tables are still there."""
+        """What was found, and the executions of which something is still there."""
         told: dict[Placed, tuple[Leftover, int]] = {}
         doomed: list[Placed] = []
         for namespace in sight.namespaces:
@@ -201,7 +197,7 @@ class EngineScan:
             if error == "":
                 found.append(leftover.model_copy(update={"state": LeftoverState.UNDONE, "text": "removed"}))
                 continue
-            remaining.add(placed.trace.name.removeprefix("tc_"))
+            remaining.add(leftover.execution)
             left = error is not None or leftover.state is LeftoverState.LEFT
             update = {"state": LeftoverState.LEFT, "text": error or "", "commands": (by_hand(placed.trace, pid),)}
             found.append(leftover.model_copy(update=update if left else {}))
@@ -253,13 +249,13 @@ class EngineScan:
         locks: Sequence[TargetLock],
         names: Mapping[str, str],
         reach: _Reach,
-        rules_are_gone: Callable[[str], bool],
+        remaining: frozenset[str] | None,
     ) -> list[Leftover]:
-        """Side by side: each is on a container of its own."""
+        """Side by side: each is on a container of its own. `remaining` is None where nobody could look for rules."""
         told: dict[str, Leftover] = {}
 
         async def one(lock: TargetLock) -> None:
-            told[lock.container_id] = await self._lock(lock, names, reach, rules_are_gone)
+            told[lock.container_id] = await self._lock(lock, names, reach, remaining)
 
         async with anyio.create_task_group() as group:
             for lock in locks:
@@ -271,7 +267,7 @@ class EngineScan:
         lock: TargetLock,
         names: Mapping[str, str],
         reach: _Reach,
-        rules_are_gone: Callable[[str], bool],
+        remaining: frozenset[str] | None,
     ) -> Leftover:
         mark = _mark_of_lock(lock)
         how = self._claim(mark, reach)
@@ -287,7 +283,8 @@ class EngineScan:
         if lock.instance == self._instance and await self._known(lock.execution):
             return told.model_copy(update={"why": IN_LEDGER})
         try:
-            text, commands = await self._locks.undo(lock, rules_are_gone)
+            gone = remaining is not None and lock.execution not in remaining
+            text, commands = await self._locks.undo(lock, rules_are_gone=gone)
         except EngineUnreachable as error:
             text, commands = str(error), (*lock.undo, unlock_command(lock.container_id).shown())
         state = LeftoverState.LEFT if commands else LeftoverState.UNDONE

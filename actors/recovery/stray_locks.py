@@ -5,13 +5,12 @@ Runs nothing from labels but unpause and start of that very container, and only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
-from coordinator.faults.locks import NAME_PREFIX, fault_of_rules, undo_from_labels, unlock_command
+from coordinator.faults.locks import NAME_PREFIX, takes_rules_out, undo_from_labels, unlock_command
 from coordinator.faults.looks import Undo
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
@@ -43,10 +42,11 @@ class StrayLocks:
         self._clock = clock
         self._undoer = Undoer(runner, facts, _Unkept(), clock)
 
-    async def undo(self, lock: TargetLock, rules_are_gone: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
+    async def undo(self, lock: TargetLock, *, rules_are_gone: bool) -> tuple[str, tuple[str, ...]]:
         """What was done in a few words, and the commands that are left for a person: none when the lock is gone too.
 
-        `rules_are_gone` says whether a fault's rules are in no network namespace any more. Raises EngineUnreachable.
+        `rules_are_gone` says whether nothing of this lock's execution is in a network namespace any more.
+        Raises EngineUnreachable.
         """
         unlock = unlock_command(lock.container_id)
         if lock.undos is None:
@@ -54,7 +54,7 @@ class StrayLocks:
         engine_id = (await self._facts.engine()).id
         told, left = [], []
         for locked in reversed(lock.undos):
-            text, done = await self._one(lock, locked, engine_id, rules_are_gone)
+            text, done = await self._one(lock, locked, engine_id, rules_are_gone=rules_are_gone)
             told.append(text)
             if not done:
                 left.append(DockerCommand(argv=locked.argv).shown())
@@ -66,16 +66,15 @@ class StrayLocks:
         return "; ".join(dict.fromkeys(told)), (*left, unlock.shown())
 
     async def _one(
-        self, lock: TargetLock, locked: LockedUndo, engine_id: str, rules_are_gone: Callable[[str], bool]
+        self, lock: TargetLock, locked: LockedUndo, engine_id: str, *, rules_are_gone: bool
     ) -> tuple[str, bool]:
         """What became of one undo, and whether it owes nothing any more."""
-        fault = fault_of_rules(locked)
         undo = undo_from_labels(lock.container_id, locked)
         if undo is None:
             found = await self._facts.containers([lock.container_id])
             if not _same_run(found, locked):
                 return "that run of the container is over", True
-            if fault and rules_are_gone(fault):
+            if rules_are_gone and takes_rules_out(locked):
                 return "its rules are gone", True
             return f"`{locked.argv[0] if locked.argv else ''}` {NOT_FROM_LABELS}", False
         if 0 < lock.expires < self._clock.now().timestamp():

@@ -129,16 +129,17 @@ def _interfaces(
     from actors.http_api.app import Served
     from coordinator.assembly.tree import child
 
+    token = resolve_token(settings)
     served = Served(
         parts.control,
         parts.metrics,
         settings.identity,
-        resolve_token(settings),
+        token,
         parts.clock.now,
         settings.allowed_hosts,
     )
     http = HttpApiActor(listeners, served, tls=certificates.http)
-    grpc = GrpcApiActor(listeners, tls=certificates.grpc)
+    grpc = GrpcApiActor(listeners, parts.control, token, tls=certificates.grpc)
     parts.watchers.append(grpc.published)
     return child(http, parts.patience), child(grpc, parts.patience)
 

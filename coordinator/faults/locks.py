@@ -28,7 +28,6 @@ NAME_PREFIX: Final = "tc-"
 DEADLINE_S: Final = 15.0
 
 _ID: Final = re.compile(r"[0-9a-f]{12,64}")
-_FAULT: Final = re.compile(r"[0-9a-f-]{32,36}")
 _STATES: Final[Mapping[str, frozenset[ContainerState]]] = {
     "unpause": frozenset({ContainerState.PAUSED}),
     "start": frozenset({
@@ -109,14 +108,14 @@ def undo_from_labels(container_id: str, locked: LockedUndo) -> Undo | None:
     )
 
 
-def fault_of_rules(locked: LockedUndo) -> str:
-    """The fault (32 hexadecimal digits) whose rules this undo takes out of a network namespace; empty for another undo.
+def takes_rules_out(locked: LockedUndo) -> bool:
+    """Whether this undo takes a fault's rules out of a network namespace.
 
-    Such a command is never run from labels: whoever finds the rules removes them.
+    Such a command is never run from labels, where the fault may not even have had its id: whoever finds the rules, by
+    their own marks, removes them.
     """
-    *before, what, fault = ("", "", *locked.argv)
-    inside = bool(before) and before[-1].endswith("/netns.py") and what == "remove"
-    return fault.replace("-", "") if inside and _FAULT.fullmatch(fault) else ""
+    *before, program, what, _fault = ("", "", "", *locked.argv)
+    return "run" in before and program.endswith("/netns.py") and what == "remove"
 
 
 def holder_text(lock: TargetLock) -> str:

@@ -80,6 +80,15 @@ class PrivateEngine:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It is away, and comes back."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
     def restart(self) -> None:
         """End it as its operator would, and start it again."""
         self.stop()

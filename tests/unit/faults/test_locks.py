@@ -9,10 +9,10 @@ from coordinator.faults.facts import ContainerState, LockedUndo, TargetLock
 from coordinator.faults.locks import (
     LABEL_OWED,
     LABEL_UNDO,
-    fault_of_rules,
     holder_text,
     lock_command,
     parse_lock,
+    takes_rules_out,
     undo_from_labels,
     unlock_command,
 )
@@ -130,16 +130,15 @@ def test_labels_of_another_version_are_not_guessed_at(other: str) -> None:
     assert empty.undos == ()
 
 
-def test_rules_are_known_by_their_fault() -> None:
-    """The undo of rules in a network namespace names the fault, with or without hyphens; no other command does."""
-    fault = "0123456789abcdef0123456789abcdef"
+def test_rules_are_known_by_the_program_that_takes_them_out() -> None:
+    """Whatever the fault is called, or before it has an id; no other use of that program, and no other command."""
     program = ("python3", "-I", "-S", "/usr/local/lib/test-coordinator/actors/docker/programs/netns.py")
-    hyphens = "01234567-89ab-cdef-0123-456789abcdef"
-    assert fault_of_rules(labelled("run", *program, "remove", fault)) == fault
-    assert fault_of_rules(labelled("run", *program, "remove", hyphens)) == fault
-    assert fault_of_rules(labelled("run", *program, "look")) == ""
-    assert fault_of_rules(labelled("unpause", ID)) == ""
-    assert fault_of_rules(labelled()) == ""
+    assert takes_rules_out(labelled("run", *program, "remove", "01234567-89ab-cdef-0123-456789abcdef"))
+    assert takes_rules_out(labelled("run", *program, "remove", "{fault}"))
+    assert not takes_rules_out(labelled("run", *program, "look"))
+    assert not takes_rules_out(labelled("exec", *program, "remove", "x"))
+    assert not takes_rules_out(labelled("unpause", ID))
+    assert not takes_rules_out(labelled())
 
 
 def test_the_holder_is_named() -> None:

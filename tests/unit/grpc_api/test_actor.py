@@ -1,6 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,75 +9,16 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from actors.grpc_api import GrpcApiActor
 from coordinator.listeners import Listeners
-from coordinator.supervision import ChildState, ChildView, Snapshot
+from coordinator.supervision import ChildState
 from coordinator.tls import KeyPair
 from tests.unit.certificates import self_signed
+from tests.unit.grpc_api.stage import PATIENCE_S, Life, client, living, made, snapshot
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
-PATIENCE_S = 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-class Life:
-    """What an actor is given, and what it said."""
-
-    path = "root/grpc_api"
-    incarnation = 1
-
-    def __init__(self) -> None:
-        self.stopping = anyio.Event()
-        self.up = anyio.Event()
-
-    def ready(self, value: object = None) -> None:
-        """It is up."""
-        assert value is None
-        self.up.set()
-
-    def degraded(self, reason: str | None) -> None:
-        """It never is."""
-        raise AssertionError(reason)
-
-
-def snapshot(state: ChildState) -> Snapshot:
-    """A tree with one critical actor."""
-    chaos = ChildView("chaos", "root/chaos", "worker", state, critical=True, incarnation=1, restarts=0, since=0.0)
-    root = ChildView(
-        "root", "root", "supervisor", ChildState.RUNNING, critical=True, incarnation=1, restarts=0, since=0.0,
-        children=(chaos,),
-    )  # fmt: skip
-    return Snapshot(root)
-
-
-@pytest.fixture
-def listeners() -> Iterator[Listeners]:
-    """Two free ports on loopback."""
-    opened = Listeners.open("127.0.0.1", 0, 0)
-    with closing(opened):
-        yield opened
-
-
-@asynccontextmanager
-async def living(actor: GrpcApiActor) -> AsyncIterator[Life]:
-    """A life that is asked to stop at the end, and does."""
-    life = Life()
-    with anyio.fail_after(2 * PATIENCE_S):
-        async with anyio.create_task_group() as tree:
-            tree.start_soon(actor.run, life)
-            await life.up.wait()
-            yield life
-            life.stopping.set()
-
-
-@asynccontextmanager
-async def client(listeners: Listeners) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel of its own, which shares no connection with an earlier one."""
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200)]
-    async with grpc.aio.insecure_channel(str(listeners.grpc), options=options) as channel:
-        yield channel
 
 
 async def status_of(channel: grpc.aio.Channel, service: str) -> int:
@@ -93,7 +32,7 @@ async def status_of(channel: grpc.aio.Channel, service: str) -> int:
 
 async def test_health_follows_the_tree(listeners: Listeners) -> None:
     """A watcher is pushed every change of its service; nobody is said to serve before the first snapshot."""
-    actor = GrpcApiActor(listeners)
+    actor = made(listeners)
     async with living(actor), client(listeners) as channel:
         assert await status_of(channel, "") == NOT_SERVING
         actor.published(snapshot(ChildState.RUNNING))
@@ -115,7 +54,7 @@ async def test_health_follows_the_tree(listeners: Listeners) -> None:
 
 async def test_an_unknown_service_is_not_found(listeners: Listeners) -> None:
     """A name that is no actor's is NOT_FOUND, as the protocol says."""
-    actor = GrpcApiActor(listeners)
+    actor = made(listeners)
     async with living(actor), client(listeners) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await status_of(channel, "nobody")
@@ -124,7 +63,7 @@ async def test_an_unknown_service_is_not_found(listeners: Listeners) -> None:
 
 async def test_reflection_lists_the_services(listeners: Listeners) -> None:
     """A client without our protos finds the health service."""
-    async with living(GrpcApiActor(listeners)), client(listeners) as channel:
+    async with living(made(listeners)), client(listeners) as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         call = stub.ServerReflectionInfo(iter([request]), timeout=PATIENCE_S)
@@ -134,7 +73,7 @@ async def test_reflection_lists_the_services(listeners: Listeners) -> None:
 
 async def test_a_stop_tells_watchers_and_ends_their_calls(listeners: Listeners) -> None:
     """A stop pushes NOT_SERVING, which later snapshots do not lift, and is over although a watch never ends."""
-    actor = GrpcApiActor(listeners)
+    actor = made(listeners)
     async with client(listeners) as channel:
         seen: list[int] = []
         async with living(actor) as life:
@@ -155,7 +94,7 @@ async def test_a_stop_tells_watchers_and_ends_their_calls(listeners: Listeners) 
 
 async def test_every_incarnation_has_the_same_port(listeners: Listeners) -> None:
     """A stopped and a cancelled incarnation both leave the port to the next one, and clients find it again."""
-    actor = GrpcApiActor(listeners)
+    actor = made(listeners)
     actor.published(snapshot(ChildState.RUNNING))
     async with client(listeners) as channel:
         async with living(actor):
@@ -174,7 +113,7 @@ async def test_with_a_client_authority_only_its_clients_come_in(listeners: Liste
     """With TLS cleartext is not answered; with a client authority neither is a client without its certificate."""
     server, client_own = self_signed(tmp_path, "server"), self_signed(tmp_path, "client")
     root, key, chain = server.certificate.read_bytes(), client_own.key.read_bytes(), client_own.certificate.read_bytes()
-    actor = GrpcApiActor(listeners, tls=KeyPair(server.certificate, server.key, client_own.certificate))
+    actor = made(listeners, tls=KeyPair(server.certificate, server.key, client_own.certificate))
     actor.published(snapshot(ChildState.RUNNING))
     where, options = str(listeners.grpc), [("grpc.use_local_subchannel_pool", 1)]
     stranger = grpc.aio.secure_channel(where, grpc.ssl_channel_credentials(root), options=options)

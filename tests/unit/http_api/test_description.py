@@ -43,6 +43,22 @@ async def test_the_document_is_openapi(client: Client) -> None:
     assert {path for path, one in operations if one.get("security") == []} == OPEN_PATHS - PAGES
 
 
+def test_links_lead_somewhere(client: Client) -> None:
+    """A link names a call of the document and only parameters that the call has."""
+    document = client.contract.document
+    operations = {one["operationId"]: one for methods in document["paths"].values() for one in methods.values()}
+    links = [
+        (name, link)
+        for one in operations.values()
+        for answer in one["responses"].values()
+        for name, link in answer.get("links", {}).items()
+    ]
+    assert {name for name, _ in links} >= {"show", "events", "delete_scenario"}
+    for _, link in links:
+        taken = {parameter["name"] for parameter in operations[link["operationId"]]["parameters"]}
+        assert set(link["parameters"]) <= taken
+
+
 async def test_the_answers_that_can_be_had_are_as_described(client: Client, control: MemoryControl) -> None:
     """Each successful answer of each call, held against the description by the client that all tests here use."""
     begun = (await client.ask("POST", "/api/v1/executions", {"scenario": NAME})).json["id"]

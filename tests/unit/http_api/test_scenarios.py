@@ -51,6 +51,12 @@ async def test_what_could_not_be_run_is_not_kept(client: Client) -> None:
     assert [item["name"] for item in (await client.ask("GET", URL)).json["items"]] == list(builtin_names())
 
 
+async def test_validate_is_no_name(client: Client) -> None:
+    """The call that judges is not a scenario: only POST is allowed there."""
+    answer = await client.ask("GET", f"{URL}/validate")
+    assert (answer.status, set(answer.headers["Allow"].split(", "))) == (405, {"POST", "OPTIONS"})
+
+
 @pytest.mark.parametrize("body", [{}, {"yaml": MINE, "definition": {}}, {"scenario": "x"}, {"yaml": 1}, []])
 async def test_exactly_one_text_is_given(client: Client, body: object) -> None:
     """Nothing, two, or something else instead is 422."""

@@ -14,7 +14,7 @@ from actors.recovery.scan import EngineScan
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerState
-from coordinator.faults.leftovers import LeftoverState, Namespace, ScanReport, Sight, Trace
+from coordinator.faults.leftovers import LeftoverState, Namespace, Placed, ScanReport, Sight, Trace, parse_placed
 from coordinator.faults.lifecycle import ContainerPause, ContainerStop
 from coordinator.faults.locks import lock_command
 from coordinator.faults.looks import Undo
@@ -227,7 +227,7 @@ def rules_undo(place: Scene) -> Undo:
     program = "/usr/local/lib/test-coordinator/actors/docker/programs/netns.py"
     argv = ("run", "--network", f"container:{web.id}", "python3", program, "remove")
     return Undo(
-        container_id=web.id, name="web", started_at=web.started_at, command=DockerCommand(argv=(*argv, FAULT)),
+        container_id=web.id, name="web", started_at=web.started_at, command=DockerCommand(argv=(*argv, "{fault}")),
         needed_in=(ContainerState.RUNNING,), restores=None,
     )  # fmt: skip
 
@@ -242,6 +242,19 @@ async def test_a_lock_over_rules_is_released_when_they_are_gone() -> None:
         assert place.locked == 0
 
 
+async def test_a_lock_stays_over_rules_that_stay() -> None:
+    """Rules that could not be taken out keep their lock, with the commands for both."""
+    async with scene() as place:
+        await place.lock("web", rules_undo(place))
+        place.see(TABLE.model_copy(update={"comment": comment()}))
+        stubborn = Stubborn(place.engine)
+        ports = (place.ledger, place.engine.facts, stubborn, place.engine.clock)
+        report = await EngineScan(*ports, instance=OWN, playing=lambda _: False).scan()
+        assert told(report) == {"table web": LeftoverState.LEFT, "lock web": LeftoverState.LEFT}
+        assert report.left[0].text == "Operation not permitted"
+        assert report.left[0].commands == (f"nsenter -t 41 -n nft delete table inet tc_{FAULT}",)
+
+
 async def test_where_no_namespace_can_be_seen_rules_stay_owed() -> None:
     """A scan that could not look says so, and leaves the lock over rules with the command for a person."""
     async with scene() as place:
@@ -251,8 +264,27 @@ async def test_where_no_namespace_can_be_seen_rules_stay_owed() -> None:
         report = await EngineScan(*ports, instance=OWN, playing=lambda _: False).scan()
         assert report.unable == ("network namespaces: no helper image",)
         (lock,) = report.left
-        assert lock.commands[0].endswith(f"netns.py remove {FAULT}")
+        assert lock.commands[0].endswith("netns.py remove '{fault}'")
         assert place.locked == 1
+
+
+@dataclass
+class Stubborn:
+    """A runner on whose machine nothing can be taken out."""
+
+    engine: SimulatedEngine
+
+    async def run(self, command: DockerCommand) -> Outcome:
+        """As the engine, but for removals."""
+        if command.of_helper and command.argv[-2] == "remove":
+            placed = [each.model_copy(update={"error": "Operation not permitted"}) for each in asked(command)]
+            return Outcome(exit_code=0, stdout=f"[{','.join(each.model_dump_json() for each in placed)}]")
+        return await self.engine.runner.run(command)
+
+
+def asked(command: DockerCommand) -> tuple[Placed, ...]:
+    """What a command is to take out."""
+    return parse_placed(command.argv[-1])
 
 
 @dataclass

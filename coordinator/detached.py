@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Detached:
     """Tasks that outlive their request, and even the server's incarnation. They end with the event loop.
 
-    The framework cancels a request whose client hangs up; a red button that stops half way would be worse than none.
+    Servers cancel a request whose client hangs up; a red button that stops half way would be worse than none.
     """
 
     def __init__(self) -> None:
@@ -44,4 +44,4 @@ class Detached:
 def _tell_failure(task: asyncio.Task[Any]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None:
-        log("http_api:detached", "ERROR", reason=f"{type(error).__name__}: {error}")
+        log("detached:failed", "ERROR", reason=f"{type(error).__name__}: {error}")
