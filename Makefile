@@ -74,6 +74,7 @@ SEEDS ?= 1000
 simulate: $(STAMP)
 	@$(BIN)/python -m tests.simulation.supervision --seeds $(SEEDS)
 	@$(BIN)/python -m tests.simulation.executions --seeds $(SEEDS)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.crashes --seeds $(SEEDS) --most 10
 
 bench: $(STAMP) provision-test
 	@set -e; for program in bench/*.py; do $(BIN)/python $$program; done

@@ -143,8 +143,11 @@ class SimulatedEngine:
         ports: tuple[PublishedPort, ...] = (),
         health_check: bool = False,
         started: bool = True,
+        identity: str = "",
     ) -> ContainerFacts:
-        """A container, up at once unless `started` is false. `ends_on` empty: it ignores TERM and waits for KILL."""
+        """A container, up at once unless `started` is false. `ends_on` empty: it ignores TERM and waits for KILL.
+        `identity` is its id; without one it follows from the name.
+        """
         container = self.state.create(
             name,
             image=image,
@@ -154,6 +157,7 @@ class SimulatedEngine:
             ends_on=frozenset(ends_on),
             ports=ports,
             checked=health_check,
+            identity=identity,
         )
         if started:
             self.state.start(container)

@@ -122,13 +122,14 @@ class EngineState:
         ends_on: frozenset[str],
         ports: tuple[PublishedPort, ...],
         checked: bool,
+        identity: str = "",
     ) -> SimulatedContainer:
-        """A new container; its id follows from its name, its address from its place."""
+        """A new container; its id follows from its name unless given, its address from its place."""
         if any(container.name == name for container in self.containers.values()):
             raise EngineError(f'Conflict. The container name "/{name}" is already in use')
         address = f"172.17.{(len(self.containers) + 2) // 250}.{(len(self.containers) + 2) % 250}"
         container = SimulatedContainer(
-            id=hashlib.sha256(name.encode()).hexdigest(),
+            id=identity or hashlib.sha256(name.encode()).hexdigest(),
             name=name,
             image=image,
             labels=labels,

@@ -16,6 +16,7 @@ from coordinator.logging import log, serialized_task, task_uuid
 from coordinator.ports import Prober, Random
 from coordinator.record import Execution, ExecutionState, FaultRow, Report, Series, Submission, TimelineEntry
 from coordinator.scenarios.inject import Tools
+from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.parse import Parsed, parse
 from coordinator.scenarios.plan import Plan, forbidden, make_plan
 from coordinator.scenarios.run import Player, Rules
@@ -69,8 +70,12 @@ class ExecutionsActor:
         random: Random,
         start_child: StartChild,
         on_finished: Callable[[Execution], None],
+        revise: Callable[[Scenario], Scenario] = lambda scenario: scenario,
     ) -> None:
-        """Keep the ports; `start_child` puts a child into the pool of running executions."""
+        """Keep the ports; `start_child` puts a child into the pool of running executions. `revise`: what is played
+        instead of a scenario, for a rehearsal in which not everything can be asked.
+        """
+        self._revise = revise
         self._rules = rules
         self._tools = tools
         self._prober = prober
@@ -230,7 +235,8 @@ class ExecutionsActor:
         if execution.id in self._entries or await self._tools.ledger.execution(execution.id) is not None:
             message = f"Eliot task {execution.id} already has an execution: every submission needs its own task"
             raise InvariantBroken(message)
-        player = Player(execution, parsed.scenario, self._rules, self._tools, self._prober, submission.expect_plan)
+        scenario = self._revise(parsed.scenario)
+        player = Player(execution, scenario, self._rules, self._tools, self._prober, submission.expect_plan)
         # Known before it is on disk, so that recovery never takes it for an orphan.
         entry = self._entries[execution.id] = _Entry(player, task)
         try:
