@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from coordinator import __version__
-from coordinator.faults.facts import EngineInfo
+from coordinator.faults.facts import ContainerFacts, EngineInfo
 from coordinator.ports import Control
 from coordinator.secrets import SecretSource
 
@@ -50,6 +50,13 @@ async def engine_info(settings: Settings) -> EngineInfo:
     from actors.docker.engine_facts import DockerFacts
 
     return await DockerFacts(settings.docker_host).engine()
+
+
+async def engine_containers(settings: Settings) -> tuple[ContainerFacts, ...]:
+    """The containers of the engine, looked at and not touched. Raises EngineUnreachable."""
+    from actors.docker.engine_facts import DockerFacts
+
+    return await DockerFacts(settings.docker_host).containers()
 
 
 async def docker_cli_version(settings: Settings) -> str:

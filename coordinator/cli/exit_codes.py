@@ -17,7 +17,7 @@ from coordinator.errors import (
 
 if TYPE_CHECKING:
     # Only names: `--help` must not wait for the models.
-    from coordinator.record import Execution
+    from coordinator.record import Execution, Verdict
 
 OK: Final = 0
 FAILED: Final = 1
@@ -55,7 +55,12 @@ def of_execution(execution: Execution, left_broken: tuple[str, ...] = ()) -> int
     """The exit code of a finished execution. Something left broken always wins; no verdict is an error."""
     if left_broken or execution.undo not in _PUT_BACK:
         return LEFT_BROKEN
-    return NOT_DONE if execution.verdict is None else _OF_VERDICT[execution.verdict.value]
+    return of_verdict(execution.verdict)
+
+
+def of_verdict(verdict: Verdict | None) -> int:
+    """The exit code of a verdict alone; none is an error."""
+    return NOT_DONE if verdict is None else _OF_VERDICT[verdict.value]
 
 
 def told(error: BaseException) -> Told:

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "warden": ("warden", "serve, with a parent that puts back what its end by force leaves broken."),
     "run": ("run", "One execution in the foreground; Ctrl-C stops and undoes it."),
     "plan": ("run", "What a run would do, touching nothing (= run --dry-run)."),
+    "rehearse": ("rehearse", "Play a scenario in virtual time on a simulated fleet."),
     "validate": ("files", "Every error of scenario files; needs no engine."),
     "init": ("files", "A commented starter scenario."),
     "scenarios": ("catalogue", "Built-in scenarios, or the text of one."),
