@@ -19,6 +19,12 @@ BACKLOG: Final = 1024
 """Connections that wait while nobody accepts; the kernel's own limit (somaxconn) may be lower."""
 
 
+TAKEN_WITHIN_MS: Final = 30_000
+"""How long a client may take nothing of what was sent to it before its connection is given up."""
+SILENT_FOR_S: Final = 60
+"""After so long without a word a client is asked whether it is there: three times, 10 s apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a socket is bound: an IP address and a port that is never 0."""
@@ -60,6 +66,7 @@ class Listeners:
             http.close()
             raise
         try:
+            _give_up_the_dead(http)
             http.listen(BACKLOG)
         except OSError as error:  # two that bind at once: the first to listen has the port
             http.close()
@@ -117,6 +124,21 @@ def _bound(family: socket.AddressFamily, address: tuple[str, int]) -> socket.soc
         bound.close()
         raise
     return bound
+
+
+def _give_up_the_dead(listening: socket.socket) -> None:
+    """Have the kernel end connections whose peer is gone or takes nothing; accepted ones inherit what is set here.
+
+    Otherwise a client that never reads holds its connection, and what waits to be sent, for ever.
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_USER_TIMEOUT": TAKEN_WITHIN_MS, "TCP_KEEPIDLE": SILENT_FOR_S, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3,
+    }  # fmt: skip
+    for name, value in options.items():
+        option = getattr(socket, name, None)
+        if option is not None:  # not every system has each
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tuple[str, int]]]:

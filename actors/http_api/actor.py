@@ -12,6 +12,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from actors.http_api.app import OWN_NAME, Api, Served, make_app
+from actors.http_api.departures import departures_ignored
 from coordinator.detached import Detached
 from coordinator.listeners import Listeners
 from coordinator.logging import log
@@ -41,6 +42,10 @@ class HttpApiActor:
 
     async def run(self, life: ChildContext) -> None:
         """Serve until asked to stop. Raises what the server raises."""
+        with departures_ignored():
+            await self._serve(life)
+
+    async def _serve(self, life: ChildContext) -> None:
         app = make_app(self._served, self._detached)
         up, leave = anyio.Event(), anyio.Event()
         app.before_serving(_setter(up))

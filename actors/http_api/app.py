@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 import anyio.to_thread
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 from quart import Quart, Request, Response, request
@@ -42,6 +42,7 @@ from actors.http_api.operations import Operation, Said, described
 from coordinator.detached import Detached
 from coordinator.errors import CoordinatorError, InvalidScenario, LedgerUnavailable
 from coordinator.identity import Identity
+from coordinator.listeners import TAKEN_WITHIN_MS
 from coordinator.logging import log, task
 from coordinator.metrics import Metrics
 from coordinator.ports import Control
@@ -50,6 +51,7 @@ PREFIX: Final = "/api/v1"
 OWN_NAME: Final = "http_api"
 _QUIET: Final = frozenset({f"{PREFIX}/health", f"{PREFIX}/ready", "/metrics"})
 """Asked every few seconds by machines: not logged."""
+MS_IN_S: Final = 1000
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -85,7 +87,7 @@ class Api(Quart):
         if scope["type"] == "http":
             watched = upload.Upload(receive)
             upload.current.set(watched)
-            receive = watched.receive
+            receive, send = watched.receive, _patient(send)
         await super().asgi_app(scope, receive, send)
 
     async def handle_request(self, request: Request) -> ResponseTypes:
@@ -174,6 +176,19 @@ def make_app(served: Served, detached: Detached) -> Api:
     app.register_error_handler(CoordinatorError, _of_coordinator)
     app.register_error_handler(problems.RequestRejected, problems.of_rejected)
     return app
+
+
+def _patient(send: ASGISendCallable) -> ASGISendCallable:
+    """A `send` that gives a client up which takes nothing for long: the framework ends the answer at a TimeoutError.
+
+    Over HTTP/2 such a client may well be alive, so that the kernel sees nothing wrong.
+    """
+
+    async def send_in_time(message: ASGISendEvent) -> None:
+        async with asyncio.timeout(TAKEN_WITHIN_MS / MS_IN_S):
+            await send(message)
+
+    return send_in_time
 
 
 async def _secured(response: Response) -> Response:

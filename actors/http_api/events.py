@@ -5,7 +5,8 @@ An event's id is its place in the timeline, which never changes: `Last-Event-ID`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Final
 
@@ -15,12 +16,16 @@ from quart import Blueprint, Response, request
 
 from actors.http_api.answers import EVENTS, JSON
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described
-from actors.http_api.problems import invalid, wrong_field
+from actors.http_api.problems import RequestRejected, invalid, wrong_field
+from coordinator.descriptors import limit
 from coordinator.ports import Control
 from coordinator.record import TimelineEntry
 
 KEEP_ALIVE_S: Final = 15.0
 """A comment so often, so that a proxy keeps the connection and a client that went away is noticed."""
+
+MAX_STREAMS: Final = 2000
+"""Streams at once. Each holds a descriptor, and half of those there are stay for the undoing of faults."""
 
 _MAX_DIGITS: Final = 9
 """Of an event's place."""
@@ -48,6 +53,18 @@ class ServerSentEvent(BaseModel):
 def routes(control: Control, ending: anyio.Event) -> Blueprint:
     """GET of an execution's events."""
     blueprint = Blueprint("events", __name__)
+    most = min(MAX_STREAMS, limit() // 2)
+    following = 0
+
+    async def counted(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+        nonlocal following
+        following += 1
+        try:
+            async with aclosing(frames):
+                async for frame in frames:
+                    yield frame
+        finally:
+            following -= 1
 
     @blueprint.get("/executions/<execution_id>/events")
     @described(
@@ -60,9 +77,12 @@ def routes(control: Control, ending: anyio.Event) -> Blueprint:
     )
     async def events(execution_id: str) -> Response:
         place = place_of(request.headers.get("Last-Event-ID"))
+        if following >= most:
+            detail = "too many clients follow executions; look at this one with GET, or come again later"
+            raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"})
         # Asked here, so that an unknown id is an answer of its own and not a broken stream.
         await control.execution(execution_id)
-        response = Response(stream(control, execution_id, place, ending), content_type=EVENTS)
+        response = Response(counted(stream(control, execution_id, place, ending)), content_type=EVENTS)
         response.headers["Cache-Control"] = "no-store"
         response.timeout = None  # it lasts as long as the execution
         return response
@@ -79,7 +99,7 @@ def place_of(last_event_id: str | None) -> int:
     return int(last_event_id)
 
 
-async def stream(control: Control, execution_id: str, place: int, ending: anyio.Event) -> AsyncIterator[bytes]:
+async def stream(control: Control, execution_id: str, place: int, ending: anyio.Event) -> AsyncGenerator[bytes, None]:
     """Events until the execution is finished and all is told, or the API is stopping."""
     while not ending.is_set():
         entries = await _next(control, execution_id, place, ending)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from coordinator.deaf_socket import EXIT_DEAF, PATIENCE_S, in_container, watch_socket
+from coordinator.descriptors import raise_limit
 from coordinator.errors import InvalidSettings
 from coordinator.listeners import Listeners
 from coordinator.metrics import Metrics, watch_loop_lag
@@ -56,6 +57,7 @@ class Serving:
 def run_serve(settings: Settings, *, deaf_after_s: float = PATIENCE_S) -> int:
     """Live as the long-running process; returns the exit status. See `deaf_socket` for `deaf_after_s`."""
     # Clean-up of a forked child of gRPC is noise: commands are spawned, never forked.
+    raise_limit()
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     return anyio.run(partial(serve, settings, deaf_after_s=deaf_after_s))
 

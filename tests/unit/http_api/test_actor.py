@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
@@ -271,3 +272,51 @@ async def test_ten_lives_leave_nothing_behind(
     assert psutil.Process().num_fds() <= before
     assert len(asyncio.all_tasks()) <= 2
     assert [line for line in lines if line["level"] in {"ERROR", "CRITICAL", "WARNING"}] == []
+
+
+async def test_a_client_that_never_reads_is_given_up(
+    control: MemoryControl, monkeypatch: pytest.MonkeyPatch, lines: list[Message]
+) -> None:
+    """Its stream ends, its connection is closed, and nothing of it is logged as an error."""
+    for module in ("coordinator.listeners", "actors.http_api.app"):
+        monkeypatch.setattr(f"{module}.TAKEN_WITHIN_MS", 500)
+    control.live = True
+    with closing(Listeners.open("127.0.0.1", 0, 0)) as listeners:
+        async with living(made(listeners, control)), client(listeners) as http:
+            begun = (await http.post("/api/v1/executions", json={"scenario": "kill-one-replica"})).json()["id"]
+            control.tell(*("x" * 4000 for _ in range(4000)))
+            own = psutil.Process()
+            with closing(socket.socket()) as deaf, anyio.fail_after(PATIENCE_S):
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                deaf.connect((listeners.http.host, listeners.http.port))
+                without = own.num_fds()
+                head = f"GET /api/v1/executions/{begun}/events HTTP/1.1\r\nHost: localhost\r\n"
+                deaf.sendall(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+                while own.num_fds() <= without:  # accepted
+                    await anyio.lowlevel.checkpoint()
+                while own.num_fds() > without:  # given up
+                    await anyio.lowlevel.checkpoint()
+            assert (await http.get("/api/v1/health")).status_code == 200
+    assert [line for line in lines if line["level"] in {"ERROR", "CRITICAL"}] == []
+
+
+async def test_followers_have_an_end(
+    listeners: Listeners, control: MemoryControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit a stream is 503 with Retry-After; a follower that leaves makes room."""
+    monkeypatch.setattr("actors.http_api.events.MAX_STREAMS", 1)
+    control.live = True
+    async with living(made(listeners, control)), client(listeners) as http:
+        begun = (await http.post("/api/v1/executions", json={"scenario": "kill-one-replica"})).json()["id"]
+        url = f"/api/v1/executions/{begun}/events"
+        control.tell("one")
+        async with http.stream("GET", url) as following:
+            assert "one" in await anext(following.aiter_text())
+            answer = await http.get(url)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+        with anyio.fail_after(PATIENCE_S):
+            while True:
+                async with http.stream("GET", url) as again:
+                    if again.status_code == 200:
+                        break
+                await anyio.sleep(0.01)
