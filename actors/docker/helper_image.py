@@ -30,6 +30,12 @@ PROGRAMS: Final = Path(__file__).parent / "programs"
 LABEL_PROGRAMS: Final = "test-coordinator.programs"
 """On an image: which programs are inside, as a hash. An image of another version may have others."""
 
+LABEL_TOOLS: Final = "test-coordinator.tools"
+"""On an image that was built here: which of TOOLS are inside."""
+
+TOOLS: Final = {"ip": "iproute2", "nft": "nftables", "tc": "iproute2"}
+"""What faults of the network are made with, and the package that brings each."""
+
 # Not a role: the role is put on the container, and one made by hand from this image is nobody's helper.
 LABEL_IMAGE: Final = "test-coordinator.image=helper"
 BUILD_DEADLINE_S: Final = 120.0
@@ -48,6 +54,13 @@ LEFT_OUT: Final = frozenset({
 LEFT_OUT_PREFIXES: Final = (
     "config-", "_tkinter", "_ssl", "_hashlib", "_sqlite3", "_curses", "_dbm", "_gdbm", "_test", "_codecs_", "readline",
 )  # fmt: skip
+
+
+def tools() -> dict[str, Path]:
+    """Those of TOOLS that this machine has. An ordinary user of Debian has no sbin on the path."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    found = ((name, shutil.which(name, path=path)) for name in TOOLS)
+    return {name: Path(os.path.realpath(place)) for name, place in found if place}
 
 
 def fingerprint() -> str:
@@ -82,6 +95,26 @@ class HelperImage:
         """Why there is no helper image and none can be built; empty when there is or can. Builds nothing."""
         return "" if await self._find(runner) else await self._unbuildable(runner)
 
+    async def lacks(self, runner: CommandRunner) -> str:
+        """Which tools for faults of the network it has not, and what to install; empty where it has all, or where it
+        is somebody else's, which is taken as it is. Builds nothing.
+        """
+        image = await self._find(runner)
+        has = set(tools())
+        if image:
+            label = await _look(runner, "image", image, f'{{{{index .Config.Labels "{LABEL_TOOLS}"}}}}')
+            if not label:
+                return ""
+            has = set(label.split("+"))
+        missing = [name for name in TOOLS if name not in has]
+        if not missing:
+            return ""
+        packages = " ".join(sorted({TOOLS[name] for name in missing}))
+        return (
+            f"the helper image has no {', '.join(missing)}, so faults of the network do not work: install {packages} "
+            f"on this machine, of which it is then built anew"
+        )
+
     @property
     def _name(self) -> str:
         """What an image that is built here is called. Never the name of the coordinator's own image: it serves
@@ -97,9 +130,10 @@ class HelperImage:
             return image
         programs = fingerprint()
         for name in (self._full, self._name):
-            template = f'{{{{.Id}}}} {{{{index .Config.Labels "{LABEL_PROGRAMS}"}}}}'
-            identity, _, label = (await _look(runner, "image", name, template)).partition(" ")
-            if label == programs:
+            labels = " ".join(f'{{{{index .Config.Labels "{label}"}}}}' for label in (LABEL_PROGRAMS, LABEL_TOOLS))
+            identity, label, *has = [*(await _look(runner, "image", name, f"{{{{.Id}}}} {labels}")).split(), "", ""]
+            # One that was built before a tool was installed here is built anew; the coordinator's own has all of them.
+            if label == programs and (name == self._full or set(tools()) <= set(has[0].split("+"))):
                 return identity
         return ""
 
@@ -128,7 +162,7 @@ class HelperImage:
         with tempfile.NamedTemporaryFile(prefix="test-coordinator-helper-", suffix=".tar") as file:
             await anyio.to_thread.run_sync(_write_root, file.name)
             changes = (
-                f"LABEL {LABEL_IMAGE} {LABEL_PROGRAMS}={fingerprint()}",
+                f"LABEL {LABEL_IMAGE} {LABEL_PROGRAMS}={fingerprint()} {LABEL_TOOLS}={'+'.join(tools()) or 'none'}",
                 "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin",
                 'CMD ["python3", "-c", "print(\'test-coordinator: this image is for helpers alone\')"]',
             )
@@ -164,13 +198,13 @@ def _read(path: Path) -> str:
 
 
 def _write_root(target: str) -> None:
-    """A tar of this interpreter, its libraries, what it imports, and the programs."""
+    """A tar of this interpreter, what it imports, the tools, their libraries, and the programs."""
     with tarfile.open(target, mode="w") as tar:
         for folder, mode in (("tmp", 0o1777), ("proc", 0o555), ("root", 0o700)):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)
-        _add_python(tar)
+        _add_executables(tar)
         for program in sorted(PROGRAMS.glob("*.py")):
             content = program.read_bytes()
             entry = tarfile.TarInfo(f"{HELPER_PROGRAMS}/{program.name}".lstrip("/"))
@@ -178,8 +212,8 @@ def _write_root(target: str) -> None:
             tar.addfile(entry, io.BytesIO(content))
 
 
-def _add_python(tar: tarfile.TarFile) -> None:
-    """The interpreter at the paths it has here, so that it finds its library without being told."""
+def _add_executables(tar: tarfile.TarFile) -> None:
+    """The interpreter at the paths it has here, so that it finds its library without being told; tools in usr/sbin."""
     tar.add(EXECUTABLE, _inside(EXECUTABLE))
     if _inside(EXECUTABLE) != "usr/bin/python3":
         link = tarfile.TarInfo("usr/bin/python3")
@@ -187,7 +221,10 @@ def _add_python(tar: tarfile.TarFile) -> None:
         tar.addfile(link)
     tar.add(STDLIB, _inside(STDLIB), filter=_wanted)
     modules = [str(path) for path in (STDLIB / "lib-dynload").glob("*.so") if not _left_out(path.name)]
-    listed = subprocess.run(["ldd", str(EXECUTABLE), *modules], check=True, capture_output=True, text=True).stdout
+    for name, path in tools().items():
+        tar.add(path, f"usr/sbin/{name}")
+    programs = [str(path) for path in (EXECUTABLE, *tools().values())]
+    listed = subprocess.run(["ldd", *programs, *modules], check=True, capture_output=True, text=True).stdout
     # Two forms: `libz.so.1 => /lib/libz.so.1 (0x…)` and, for the loader, `/lib64/ld-linux-x86-64.so.2 (0x…)`.
     for library in sorted(set(re.findall(r"(?:=>\s+|^\s+)(/\S+) \(0x", listed, flags=re.MULTILINE))):
         tar.add(os.path.realpath(library), _inside(Path(library)))

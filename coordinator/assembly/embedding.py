@@ -68,11 +68,13 @@ async def docker_cli_version(settings: Settings) -> str:
     return await cli_version(DockerCommandRunner(settings.docker_host, secrets.resolve))
 
 
-async def helper_image_error(settings: Settings) -> str:
-    """Why helpers have no image and none can be built; empty when all is well. Builds nothing."""
+async def helper_image_error(settings: Settings) -> tuple[str, str]:
+    """Why helpers have no image and none can be built, and what it lacks; empty when all is well. Builds nothing."""
     from actors.docker.command_runner import DockerCommandRunner
     from actors.docker.helper_image import HelperImage
 
     secrets = SecretSource(settings.data_dir, os.environ)
     runner = DockerCommandRunner(settings.docker_host, secrets.resolve)
-    return await HelperImage(settings.helper_image, __version__).trouble(runner)
+    image = HelperImage(settings.helper_image, __version__)
+    trouble = await image.trouble(runner)
+    return trouble, "" if trouble else await image.lacks(runner)

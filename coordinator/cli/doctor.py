@@ -48,6 +48,8 @@ class Findings(Value):
     cli_error: str = ""
     helper_error: str = ""
     """Why there is no image for helpers and none can be built."""
+    helper_lacks: str = ""
+    """Which tools for faults of the network are not in it, and what to do."""
     data_dir: str
     data_dir_error: str = ""
     store_error: str = ""
@@ -105,6 +107,11 @@ def checks(found: Findings) -> tuple[Check, ...]:
         _plain("socket", found.socket_error, found.endpoint),
         _plain("engine", found.engine_error, _engine_text(found.engine)),
         _cli(found),
+        Check(
+            name="network tools",
+            state="warning" if found.helper_lacks or found.helper_error else "ok",
+            text=found.helper_lacks or found.helper_error or "in the helper image",
+        ),
         _plain("data dir", found.data_dir_error, found.data_dir),
         _plain(
             "store",
@@ -194,6 +201,8 @@ async def gather(tools: Tools, settings: Settings) -> Findings:
 
     engine, engine_error, cli, cli_error = await _docker(tools, settings)
     coordinator, store_error = await _store(tools, settings)
+    reachable = engine is not None and bool(cli)
+    helper_error, helper_lacks = await tools.helper_image_error(settings) if reachable else ("", "")
     return Findings(
         endpoint=masked(settings.docker_host),
         socket_error=socket_error(settings.docker_host),
@@ -201,7 +210,8 @@ async def gather(tools: Tools, settings: Settings) -> Findings:
         engine_error=engine_error,
         cli_version=cli,
         cli_error=cli_error,
-        helper_error=await tools.helper_image_error(settings) if engine is not None and cli else "",
+        helper_error=helper_error,
+        helper_lacks=helper_lacks,
         data_dir=str(settings.data_dir),
         data_dir_error=_data_dir_error(settings.data_dir),
         store_error=store_error,

@@ -68,8 +68,8 @@ async def docker_cli_version(settings: Settings) -> str:
     return await assembly.docker_cli_version(settings)
 
 
-async def helper_image_error(settings: Settings) -> str:
-    """Why helpers have no image and none can be built; empty when all is well."""
+async def helper_image_error(settings: Settings) -> tuple[str, str]:
+    """Why helpers have no image and none can be built, and what it lacks; empty when all is well."""
     from coordinator import assembly
 
     return await assembly.helper_image_error(settings)
@@ -83,7 +83,7 @@ class Tools:
     load: Callable[[], Settings] = field(default=load)
     engine_info: Callable[[Settings], Awaitable[EngineInfo]] = field(default=engine_info)
     docker_cli_version: Callable[[Settings], Awaitable[str]] = field(default=docker_cli_version)
-    helper_image_error: Callable[[Settings], Awaitable[str]] = field(default=helper_image_error)
+    helper_image_error: Callable[[Settings], Awaitable[tuple[str, str]]] = field(default=helper_image_error)
 
     def library(self) -> Library:
         """The scenarios that have a name here. Raises InvalidSettings."""

@@ -179,8 +179,9 @@ async def no_engine(settings: Settings) -> EngineInfo:
     raise EngineUnreachable("Docker engine at unix:///sock: no such socket: start Docker")
 
 
-async def helper_image_error(settings: Settings) -> str:
-    return ""
+async def helper_image_error(settings: Settings) -> tuple[str, str]:
+    """Neither trouble nor anything it lacks."""
+    return "", ""
 
 
 async def docker_cli_version(settings: Settings) -> str:

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from actors.docker.helper_image import ARCHITECTURES, LABEL_PROGRAMS, HelperImage, _write_root, fingerprint
+from actors.docker import helper_image
+from actors.docker.helper_image import ARCHITECTURES, LABEL_PROGRAMS, HelperImage, _write_root, fingerprint, tools
 from coordinator.errors import AbilityMissing
 from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand, Outcome
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
 
+ALL_TOOLS = "ip+nft+tc"
 HERE = f"{sys.platform}/{ARCHITECTURES.get(platform.machine(), platform.machine())}"
 OWN = "ab" * 32
 MOUNT = f"1052 1034 254:0 /lib/docker/containers/{OWN}/hostname /etc/hostname rw,relatime - ext4 /dev/vda rw\n"
@@ -38,7 +40,7 @@ class Table:
                 return Outcome(exit_code=0, stdout=f"{self.there[name]}\n")
             case ("import", *_, name):
                 self.imported.append(name)
-                self.there[name] = f"sha256:built {fingerprint()}"
+                self.there[name] = f"sha256:built {fingerprint()} {ALL_TOOLS}"
                 return Outcome(exit_code=0, stdout="sha256:built\n")
             case _:
                 return Outcome(exit_code=1, stderr="Error: No such object")
@@ -117,6 +119,28 @@ async def test_another_machines_engine_cannot_run_this_python(outside: Path) -> 
     assert await HelperImage("", "1.0", outside).trouble(Table({})) == ""
 
 
+async def test_what_was_built_before_a_tool_was_there_is_built_anew(
+    outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that lacks what this machine has is not taken; one that has more is."""
+    monkeypatch.setattr(helper_image, "tools", lambda: dict.fromkeys(("ip", "nft"), helper_image.EXECUTABLE))
+    older = Table({"test-coordinator:1.0-helper": f"sha256:older {fingerprint()} ip"})
+    assert await HelperImage("", "1.0", outside).known(older) == "sha256:built"
+    newer = Table({"test-coordinator:1.0-helper": f"sha256:newer {fingerprint()} {ALL_TOOLS}"})
+    assert await HelperImage("", "1.0", outside).known(newer) == "sha256:newer"
+
+
+async def test_missing_tools_are_named_with_their_packages(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is built by this machine's tools, afterwards by the image's label; another's is taken as it is."""
+    monkeypatch.setattr(helper_image, "tools", dict)
+    lacks = await HelperImage("", "1.0", outside).lacks(Table({}))
+    assert "no ip, nft, tc, so" in lacks
+    assert "install iproute2 nftables on this machine" in lacks
+    built = {"test-coordinator:1.0-helper": f"sha256:b {fingerprint()} ip+tc", "sha256:b": "ip+tc"}
+    assert "no nft, so" in await HelperImage("", "1.0", outside).lacks(Table(built))
+    assert await HelperImage("mine:1", "1.0", outside).lacks(Table({"mine:1": "sha256:m", "sha256:m": ""})) == ""
+
+
 def test_the_root_holds_the_interpreter_and_the_programs(tmp_path: Path) -> None:
     """Programs at their place, an interpreter on PATH, no certificate, key or site package of this machine."""
     _write_root(str(tmp_path / "root.tar"))
@@ -124,6 +148,7 @@ def test_the_root_holds_the_interpreter_and_the_programs(tmp_path: Path) -> None
         names = tar.getnames()
     assert f"{HELPER_PROGRAMS}/crash.py".lstrip("/") in names
     assert "usr/bin/python3" in names
+    assert {f"usr/sbin/{tool}" for tool in tools()} <= set(names)
     assert not [name for name in names if "site-packages" in name or name.endswith((".pem", ".crt", ".key"))]
 
 
