@@ -39,7 +39,7 @@ provision-demo:
 	@tools/provision.sh docker busybox
 
 provision-test:
-	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter
+	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter chromium
 
 demo: $(STAMP) provision-demo
 	@$(BIN)/python demo/demo.py

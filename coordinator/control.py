@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import anyio
@@ -22,6 +23,8 @@ from coordinator.record import (
     Fault,
     FaultRow,
     Report,
+    Sample,
+    Series,
     Submission,
     TimelineEntry,
 )
@@ -60,6 +63,10 @@ class Executions(Protocol):
 
     async def report(self, execution_id: str) -> Report:
         """All that is recorded."""
+        ...
+
+    def live_samples(self, execution_id: str) -> Mapping[str, Sequence[Sample]] | None:
+        """What the probes of one that runs have seen so far."""
         ...
 
     async def stop(self, execution_id: str, reason: str) -> Execution:
@@ -159,6 +166,14 @@ class LocalControl:
     async def report(self, execution_id: str) -> Report:
         """See `ports.Control`."""
         return await self._past.report(execution_id)
+
+    async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
+        """By probe, the newest `limit` samples due later than `after_s`, also while it runs. Raises NotFound."""
+        seen = self._executions.live_samples(execution_id)
+        if seen is None:
+            probes = (await self._past.report(execution_id)).probes
+            seen = {name: series.samples for name, series in probes.items()}
+        return {name: newest(name, samples, after_s, limit) for name, samples in seen.items()}
 
     async def timeline(self, execution_id: str, after: int) -> tuple[TimelineEntry, ...]:
         """See `ports.Control`."""
@@ -285,6 +300,12 @@ class LocalControl:
             checks["actors"] = "error: the coordinator is stopping"
         ready = not any(checks[name].startswith("error") for name in ("ledger", "actors"))
         return Readiness(status="ready" if ready else "not ready", checks=checks)
+
+
+def newest(probe: str, samples: Sequence[Sample], after_s: float, limit: int) -> Series:
+    """What was due later than `after_s`, at most the newest `limit`. Looks at no more than it returns, or nearly."""
+    later = bisect_right(samples, after_s, key=lambda sample: sample.offset_s)
+    return Series(probe=probe, samples=tuple(samples[max(later, len(samples) - limit) :]))
 
 
 def _ledger_check(state: ChildState, degraded: str | None) -> str:

@@ -5,7 +5,7 @@ An execution lives in the pool, not here: this actor may crash and be restarted 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,16 @@ import anyio
 from coordinator.errors import Conflict, InvariantBroken, NotFound, Refused
 from coordinator.logging import log, serialized_task, task_uuid
 from coordinator.ports import Prober, Random
-from coordinator.record import Execution, ExecutionState, FaultRow, Report, Series, Submission, TimelineEntry
+from coordinator.record import (
+    Execution,
+    ExecutionState,
+    FaultRow,
+    Report,
+    Sample,
+    Series,
+    Submission,
+    TimelineEntry,
+)
 from coordinator.scenarios.inject import Tools
 from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.parse import Parsed, parse
@@ -344,6 +353,11 @@ class ExecutionsActor:
             rows = await self._tools.ledger.faults(execution_id=execution_id, outstanding=True)
             left = tuple(command for row in reversed(rows) for command in left_of(row))
         return Report(execution=execution, probes=series, left_broken=left)
+
+    def live_samples(self, execution_id: str) -> Mapping[str, Sequence[Sample]] | None:
+        """What the probes of one have seen so far; None when it is not in memory."""
+        entry = self._entries.get(execution_id)
+        return None if entry is None else entry.player.samples()
 
     async def stop(self, execution_id: str, reason: str) -> Execution:
         """Ask it to stop and undo. Raises NotFound, Conflict when it is finished."""

@@ -24,6 +24,8 @@ OPEN_PATHS: Final = frozenset(
     {"/", "/metrics", "/api/v1/health", "/api/v1/ready", "/api/v1/docs", "/api/v1/docs/style.css"}
 )
 """Answered without the token."""
+OPEN_PREFIX: Final = "/static/"
+"""The dashboard's own files, which hold nothing of this coordinator, are as open."""
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{1,5})?")
 _SECURITY: Final = {
     "Cache-Control": "no-store",
@@ -57,7 +59,7 @@ class Guard:
         """Raises RequestRejected: 421, 403, 401, 415 or 413, in this order."""
         self._check_host(head.headers)
         _check_origin(head.headers)
-        if head.path not in OPEN_PATHS:
+        if head.path not in OPEN_PATHS and not head.path.startswith(OPEN_PREFIX):
             self._check_token(head.headers)
         _check_body(head.headers)
 

@@ -1,38 +1,58 @@
-"""The page a browser gets at `/`: which service this is and where its API begins."""
+"""The dashboard: the page a browser gets at `/`, and the files it is made of. Knows nothing of what they show.
+
+All files are read once at the start and answered from memory: no request names a file on disk.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Final
 
 from quart import Blueprint, Response
 
+from actors.http_api import problems
 from coordinator.identity import Identity
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{instance}</title></head>
-<body>
-<h1>{instance}</h1>
-<p>{service} {version} ({environment}): breaks containers on purpose, watches what happens, puts things back.</p>
-<ul>
-<li><a href="/api/v1/health">/api/v1/health</a></li>
-<li><a href="/api/v1/ready">/api/v1/ready</a></li>
-<li><a href="/metrics">/metrics</a></li>
-</ul>
-<p>The rest of the API below /api/v1 takes the token in <code>Authorization: Bearer</code>.</p>
-</body>
-</html>
-"""
+_FOLDER: Final = files("actors.http_api") / "static"
+_PAGE: Final = "index.html"
+_TYPES: Final = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+"""By the ending of a file's name; others are not served."""
 
 
 def routes(identity: Identity) -> Blueprint:
-    """GET /."""
+    """GET / and the static files."""
     blueprint = Blueprint("page", __name__)
-    names = {name: escape(str(getattr(identity, name))) for name in ("instance", "service", "version", "environment")}
-    text = _PAGE.format(**names)
+    text = (_FOLDER / _PAGE).read_text("utf-8")
+    for name in ("instance", "service", "version", "environment"):
+        text = text.replace(f"[[{name}]]", escape(str(getattr(identity, name))))
+    served = static_files()
 
     @blueprint.get("/")
     async def show() -> Response:
         return Response(text, content_type="text/html; charset=utf-8")
 
+    @blueprint.get("/static/<name>")
+    async def static(name: str) -> Response:
+        if name not in served:
+            return problems.respond(HTTPStatus.NOT_FOUND, "there is no such file")
+        data, media_type = served[name]
+        return Response(data, content_type=media_type)
+
     return blueprint
+
+
+def static_files() -> Mapping[str, tuple[bytes, str]]:
+    """Bytes and media type of each file by its name."""
+    found = {}
+    for file in _FOLDER.iterdir():
+        media_type = _TYPES.get(file.name.rpartition(".")[2])
+        if media_type is not None:
+            found[file.name] = (file.read_bytes(), media_type)
+    return found

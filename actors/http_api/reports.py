@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
-from actors.http_api.answers import JSON
+from actors.http_api.answers import JSON, answer
 from actors.http_api.body import read_query
-from actors.http_api.operations import UNAVAILABLE, Operation, Said, described
+from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok
 from actors.http_api.problems import invalid, wrong_field
 from coordinator.ports import Control
-from coordinator.record import Execution, Report, Sample
+from coordinator.record import Execution, Report, Sample, Series
 from coordinator.reports import as_json, as_markdown
+
+MAX_SAMPLES: Final = 3000
+"""Of one probe in one answer: five minutes at 10 Hz, more than a chart has pixels."""
 
 
 class Format(NamedTuple):
@@ -55,8 +58,43 @@ class ReportDocument(Execution):
     left_broken: tuple[str, ...]
 
 
-def routes(control: Control) -> Blueprint:
-    """GET an execution's report."""
+class OwnControl(Control, Protocol):
+    """What this process is asked for by its own dashboard alone, which looks every second."""
+
+    async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
+        """By probe, what was due later than `after_s` from the execution's start, also while it runs.
+
+        At most the newest `limit` of each. The last ones may yet be amended by an answer that comes late.
+        Raises NotFound.
+        """
+        ...
+
+
+class SamplesQuery(BaseModel):
+    """What GET …/samples takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after_s: float = Field(default=-1.0, allow_inf_nan=False)
+    limit: int = Field(default=MAX_SAMPLES, ge=1, le=MAX_SAMPLES)
+
+
+class SamplesDocument(BaseModel):
+    """The newest samples of an execution by probe. The last few seconds of them may yet be amended by late answers."""
+
+    probes: dict[str, ProbeSamples]
+
+
+_SAMPLES: Final = Operation(
+    "Show the newest samples of an execution's probes, also while it runs",
+    ok("At most the newest `limit` of each probe that were due later than `after_s`", SamplesDocument),
+    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, UNAVAILABLE),
+    query=SamplesQuery,
+)
+
+
+def routes(control: OwnControl) -> Blueprint:
+    """GET an execution's report, and its newest samples."""
     blueprint = Blueprint("reports", __name__)
     types = tuple(one.media_type for one in FORMATS.values())
 
@@ -77,5 +115,13 @@ def routes(control: Control) -> Blueprint:
         found = await control.report(execution_id)
         # In a thread: an hour of samples takes long enough to delay everybody else.
         return Response(await anyio.to_thread.run_sync(wanted.render, found), content_type=wanted.media_type)
+
+    @blueprint.get("/executions/<execution_id>/samples")
+    @described(_SAMPLES)
+    async def samples(execution_id: str) -> Response:
+        query = read_query(request, SamplesQuery)
+        found = await control.samples(execution_id, query.after_s, query.limit)
+        probes = {name: ProbeSamples(samples=series.samples) for name, series in found.items()}
+        return answer(SamplesDocument(probes=probes))
 
     return blueprint

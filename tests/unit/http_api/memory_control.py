@@ -1,6 +1,6 @@
 """A coordinator in memory: a real, small implementation of `ports.Control` that breaks nothing."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import eliot
 
+from coordinator.control import newest
 from coordinator.errors import Conflict, CoordinatorError, InvariantBroken, NotFound
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport
@@ -171,6 +172,11 @@ class MemoryControl:
         )
         series = Series(probe="api", samples=(Sample(0.1, ok=True, latency_s=0.01, value=200.0),))
         return Report(execution=execution, probes={"api": series}, left_broken=("docker unpause web-1",))
+
+    async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
+        """Of its report."""
+        probes = (await self.report(execution_id)).probes
+        return {name: newest(name, series.samples, after_s, limit) for name, series in probes.items()}
 
     async def stop(self, execution_id: str, reason: str) -> Execution:
         """Finish it."""

@@ -70,6 +70,7 @@ async def test_the_answers_that_can_be_had_are_as_described(client: Client, cont
         ("GET", f"/api/v1/executions/{begun}/events", None),
         ("GET", f"/api/v1/executions/{begun}/report", None),
         ("GET", f"/api/v1/executions/{begun}/report?format=markdown", None),
+        ("GET", f"/api/v1/executions/{begun}/samples?after_s=0&limit=10", None),
         ("DELETE", f"/api/v1/executions/{begun}", None),
         ("PUT", "/api/v1/scenarios/mine", {"definition": MINE}),
         ("PUT", "/api/v1/scenarios/mine", {"yaml": json.dumps(MINE)}),
