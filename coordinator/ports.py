@@ -67,6 +67,17 @@ class CommandRunner(Protocol):
         ...
 
 
+class Hands(CommandRunner, Protocol):
+    """The command runner of one execution: what its commands run in is kept ready as long as the execution lasts."""
+
+    async def ready(self, commands: Collection[DockerCommand]) -> None:
+        """Have ready what these need (the helper image, a helper in each network namespace), so that none waits for it.
+
+        Raises AbilityMissing, EngineUnreachable.
+        """
+        ...
+
+
 class EngineFacts(Protocol):
     """Looks at the engine, changing nothing. Every call raises EngineUnreachable when it does not answer."""
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,16 +17,15 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 
 from actors.docker.helper_image import HelperImage
-from coordinator.errors import AbilityMissing, EngineUnreachable
-from coordinator.faults.commands import HELPER_IMAGE, DockerCommand, Outcome
+from actors.docker.host_namespaces import HostNamespaces
+from actors.docker.processes import dispose, start
+from coordinator.errors import AbilityMissing
+from coordinator.faults.commands import HELPER_IMAGE, HOLD, DockerCommand, Outcome
 from coordinator.identity import LABEL_INSTANCE
 from coordinator.logging import action
 
 KEPT_BYTES: Final = 64 * 1024
 """What is kept of each stream, from its beginning; the rest is read and dropped, so that the process never blocks."""
-
-REAP_S: Final = 5.0
-"""How long a killed process may take to be gone before it is left to the operating system."""
 
 TRAILING_S: Final = 1.0
 """How long the streams may stay open after the process has ended (a child of it may hold them)."""
@@ -37,9 +34,6 @@ REMOVE_S: Final = 5.0
 """How long removing the helper of a killed command may take."""
 
 MASK: Final = "***"
-CLI_MISSING: Final = (
-    "docker CLI not found on PATH: install it (`apt-get install docker-cli`, or docker.io on Debian 12 and Ubuntu)"
-)
 
 
 @dataclass(slots=True)
@@ -78,12 +72,14 @@ class DockerCommandRunner:
         environ: Mapping[str, str] = os.environ,
         *,
         helper_image: HelperImage | None = None,
+        host: HostNamespaces | None = None,
         instance: str = "",
     ) -> None:
         self._endpoint = endpoint
         self._secrets = secrets
         self._limiter = anyio.CapacityLimiter(limit)
         self._helper_image = helper_image
+        self._host = host
         self._instance = instance
         # A context or host of the user's shell would send some commands to another engine than the facts come from.
         self._environ = {
@@ -110,8 +106,32 @@ class DockerCommandRunner:
             raise AbilityMissing("no helper containers here: this part of the program has no image for them")
         return self._helper_image
 
+    async def _on_host(self, command: DockerCommand, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        return () if self._host is None else await self._host.argv(command, arguments)
+
+    def _docker(self, command: DockerCommand) -> tuple[str, ...]:
+        return ("docker", "-H", self._endpoint, *command.argv)
+
+    async def hold(self, command: DockerCommand) -> tuple[Process, str]:
+        """Start what serves a network namespace as long as its input lasts: the process, and the name of its container
+        (empty on the host). Raises AbilityMissing, EngineUnreachable.
+        """
+        on_host = await self._on_host(command, HOLD)
+        if on_host:
+            return await start(on_host, self._environ, fed=True), ""
+        name = f"tc-helper-{uuid.uuid4().hex[:12]}"
+        opened = command.held(name).labelled({LABEL_INSTANCE: self._instance})
+        image = await self._image().known(self)
+        argv = tuple(image if part == HELPER_IMAGE else part for part in self._docker(opened))
+        return await start(argv, self._environ, fed=True), name
+
     async def _run_helper(self, command: DockerCommand) -> Outcome:
-        """With the image in its place, under a name of its own."""
+        """On the host where its namespace can be entered from here; else with the image in its place, under a name of
+        its own.
+        """
+        on_host = await self._on_host(command, command.inside) if command.namespace else ()
+        if on_host:
+            return await self._run(command, on_host)
         try:
             image = await self._image().known(self)
         except AbilityMissing as error:
@@ -130,12 +150,15 @@ class DockerCommandRunner:
                     await self._run(DockerCommand(argv=("rm", "--force", name), deadline_s=REMOVE_S))
         return outcome
 
-    async def _run(self, command: DockerCommand) -> Outcome:
+    async def _run(self, command: DockerCommand, on_host: Sequence[str] = ()) -> Outcome:
+        """Through docker, or `on_host`: the program that does the same from here."""
         environ, values = self._environment(command)
         async with self._limiter:
             with action("docker:command", argv=command.shown()) as log:
                 started = anyio.current_time()
-                exit_code, streams, timed_out = await self._run_process(command, environ)
+                exit_code, streams, timed_out = await self._run_process(
+                    on_host or self._docker(command), command.deadline_s, environ
+                )
                 duration = anyio.current_time() - started
                 log.add_success_fields(exit_code=exit_code, duration=round(duration, 4), timed_out=timed_out)
         stdout, stderr = (stream.text(values) for stream in streams)
@@ -148,40 +171,19 @@ class DockerCommandRunner:
         return self._environ | own, values
 
     async def _run_process(
-        self, command: DockerCommand, environ: Mapping[str, str]
+        self, argv: Sequence[str], deadline_s: float, environ: Mapping[str, str]
     ) -> tuple[int | None, tuple[_Kept, _Kept], bool]:
         """The exit code, or None when the deadline passed; standard output and error; whether the deadline passed."""
         kept = (_Kept(), _Kept())
-        process = await self._spawn(command, environ)
+        process = await start(argv, environ)
         ended = False
         try:
-            with anyio.move_on_after(command.deadline_s):
+            with anyio.move_on_after(deadline_s):
                 await _to_end(process, kept)
                 ended = True
         finally:
-            await _dispose(process, kill=not ended)
+            await dispose(process, kill=not ended)
         return process.returncode if ended else None, kept, not ended
-
-    async def _spawn(self, command: DockerCommand, environ: Mapping[str, str]) -> Process:
-        argv = ["docker", "-H", self._endpoint, *command.argv]
-        try:
-            # Shielded: cancelled half-way it would leave a process that nobody knows.
-            with anyio.CancelScope(shield=True):
-                process = await anyio.open_process(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=environ,
-                    start_new_session=True,
-                )
-        except (FileNotFoundError, PermissionError) as error:
-            raise EngineUnreachable(CLI_MISSING) from error
-        except (OSError, ValueError) as error:
-            # Too many open files, or an argument that no process can be given: too long, or with a NUL in it.
-            why = error.strerror if isinstance(error, OSError) else error
-            raise EngineUnreachable(f"docker could not be started: {why}") from error
-        return process
 
 
 async def _to_end(process: Process, kept: tuple[_Kept, _Kept]) -> None:
@@ -192,12 +194,3 @@ async def _to_end(process: Process, kept: tuple[_Kept, _Kept]) -> None:
                 readers.start_soon(beginning.drain, stream)
         await process.wait()
         readers.cancel_scope.deadline = anyio.current_time() + TRAILING_S
-
-
-async def _dispose(process: Process, *, kill: bool) -> None:
-    """Leave neither process nor pipe behind."""
-    if kill and process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    with anyio.move_on_after(REAP_S, shield=True):
-        await process.aclose()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from actors.docker.simulated_state import ConnectionCut, EngineError
-from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, DockerCommand, Outcome
+from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, NETNS_PROGRAM, DockerCommand, Outcome
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.lifecycle import SIGNALS
 from coordinator.logging import action
@@ -203,7 +203,12 @@ class SimulatedRunner:
 
     async def _helper(self, argv: list[str], console: _Console) -> None:
         """`docker run` of a helper's program; the engine has no other image."""
-        image, *inner = _parse(argv, RUN).rest
+        line = _parse(argv, RUN)
+        image, *inner = line.rest
+        if image == HELPER_IMAGE and NETNS_PROGRAM in inner:
+            container_id = line.value(frozenset({"--network"}), "").removeprefix("container:")
+            await self._in_namespace(container_id, inner[inner.index(NETNS_PROGRAM) + 1 :], console)
+            return
         if image == HELPER_IMAGE and SCAN_PROGRAM in inner:
             await self._scan(inner[inner.index(SCAN_PROGRAM) + 1 :], console)
             return
@@ -252,6 +257,25 @@ class SimulatedRunner:
             # Looked for only when it is its turn, as the engine does.
             change = partial(self._engine.state.remove, reference)
             await self._ask(reference, partial(self._engine.act, "kill", reference, 0.0, change), console)
+
+    async def _in_namespace(self, container_id: str, asked: list[str], console: _Console) -> None:
+        """What netns.py does in a container's network namespace: the container's run holds it."""
+
+        async def work() -> None:
+            await anyio.sleep(self._engine.duration("helper", container_id))
+            await self._engine.answering.wait()
+            container = self._engine.state.containers.get(container_id)
+            if container is None or not container.up:
+                raise EngineError("cannot join network of a non running container")
+            match asked:
+                case ["put", mark, rules]:
+                    container.rules[mark.split()[0].removeprefix("fault=")] = rules
+                case ["remove", fault]:
+                    container.rules.pop(fault, None)
+                case _:
+                    raise EngineError(f"netns.py: {asked}")
+
+        await self._ask(container_id, work, console, echo=False)
 
     async def _volume(self, argv: list[str], console: _Console) -> None:
         line = _parse(argv[1:], LABEL)

@@ -59,6 +59,8 @@ class SimulatedContainer:
     """The restart policy is off until the next start: somebody stopped or signalled it through the engine."""
     ended: anyio.Event = field(default_factory=anyio.Event)
     """Set when the present run ends."""
+    rules: dict[str, str] = field(default_factory=dict)
+    """What is put into its network namespace, by the fault's id; it ends with the run."""
 
     @property
     def up(self) -> bool:
@@ -182,6 +184,7 @@ class EngineState:
         container.finished_at = self._timestamp(container)
         container.health = "unhealthy" if container.checked else ""
         container.ended.set()
+        container.rules.clear()
         self._emit(container, "die", exit_code=exit_code)
         self._emit_networks(container, "disconnect")
 

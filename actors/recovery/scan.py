@@ -212,7 +212,7 @@ class EngineScan:
         reach: _Reach,
     ) -> tuple[Leftover, bool]:
         """What to tell of it, and whether it is to go. What does not say whose it is belongs to who holds the lock."""
-        mark = mark_of_comment(trace.comment) if trace.kind == "table" else Mark()
+        mark = mark_of_comment(trace.comment, trace.name) if trace.kind == "table" else Mark()
         if not mark.instance and lock is not None:
             mark = _mark_of_lock(lock)
         how = self._claim(mark, reach)

@@ -15,7 +15,9 @@ from actors.chaos import ChaosActor
 from actors.data_adapter.actor import DataAdapterActor
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.engine_facts import DockerFacts
+from actors.docker.hands import namespace_hands
 from actors.docker.helper_image import HelperImage
+from actors.docker.host_namespaces import HostNamespaces
 from actors.executions import ExecutionsActor
 from actors.ledger import LedgerActor
 from actors.prober.actor import Prober
@@ -71,15 +73,16 @@ class Parts:
         self.metrics = Metrics(settings.identity)
         self.watchers: list[Callable[[Snapshot], None]] = []
         secrets = SecretSource(settings.data_dir, os.environ)
+        self._facts = DockerFacts(settings.docker_host)
         docker = DockerCommandRunner(
             settings.docker_host,
             secrets.resolve,
+            host=HostNamespaces(settings.docker_host, self._facts),
             helper_image=HelperImage(settings.helper_image, __version__),
             instance=settings.service_instance_name,
         )
-        self._prepare_helper = docker.prepare_helper
+        self._hands = partial(namespace_hands, docker)
         self._runner = _Measured(docker, self.metrics)
-        self._facts = DockerFacts(settings.docker_host)
         self.ledger = LedgerActor(settings.data_dir, settings.service_instance_name, role=role)
         self.warden = WardenActor(ward_of(settings))
         self._undoer = Undoer(self._runner, self._facts, self.ledger, self.clock)
@@ -115,7 +118,7 @@ class Parts:
             self._undoer,
             settings.undo_deadline_seconds,
             self.metrics,
-            self._prepare_helper,
+            self._hands,
         )
         self._executions = ExecutionsActor(
             self._rules,

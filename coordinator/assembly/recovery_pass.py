@@ -77,6 +77,7 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
     from actors.docker.command_runner import DockerCommandRunner
     from actors.docker.engine_facts import DockerFacts
     from actors.docker.helper_image import HelperImage
+    from actors.docker.host_namespaces import HostNamespaces
     from actors.recovery import RecoveryActor
     from coordinator.assembly.clock import SystemClock
     from coordinator.scenarios.undo import Undoer
@@ -87,6 +88,7 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
         settings.docker_host,
         SecretSource(settings.data_dir, os.environ).resolve,
         helper_image=HelperImage(settings.helper_image, __version__),
+        host=HostNamespaces(settings.docker_host, facts),
         instance=settings.service_instance_name,
     )
     return RecoveryActor(

@@ -13,10 +13,13 @@ from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
 from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerRestart, ContainerStop
 from coordinator.faults.model import FaultSpec
+from coordinator.faults.network import NetworkPartition
 from coordinator.quantities import DURATION_PATTERN, show_duration
 from coordinator.record import FaultClass
 
-Fault = ContainerKill | ContainerCrash | ContainerStop | ContainerRestart | ContainerPause | ExecFault
+Fault = (
+    ContainerKill | ContainerCrash | ContainerStop | ContainerRestart | ContainerPause | ExecFault | NetworkPartition
+)
 AnyFault = Annotated[Fault, Field(discriminator="type")]
 
 KINDS: Final[Mapping[str, type[FaultSpec]]] = {
@@ -28,6 +31,7 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "service_restart": ContainerRestart,
     "container_pause": ContainerPause,
     "exec": ExecFault,
+    "network_partition": NetworkPartition,
 }
 """Every name a scenario may write under `type`, aliases included."""
 
@@ -38,6 +42,7 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     ContainerRestart: "{type: container_restart, target: replica, at: 1s, grace: 3s}",
     ContainerPause: "{type: container_pause, target: replica, at: 1s, for: 5s}",
     ExecFault: "{type: exec, target: replica, command: [touch, /tmp/off], undo_command: [rm, -f, /tmp/off]}",
+    NetworkPartition: "{type: network_partition, between: [replica, api], at: 1s, for: 5s}",
 }
 """One line for a scenario file, each as it is tested."""
 
@@ -96,7 +101,9 @@ def _parameters(kind: type[FaultSpec]) -> tuple[ParameterDoc, ...]:
     schema = kind.model_json_schema(by_alias=True)
     required = schema.get("required", ())
     common = {field.alias or name for name, field in FaultSpec.model_fields.items()}
-    names = [name for name in schema["properties"] if name != "type"]
+    # A fault that names its targets otherwise takes none under the common name.
+    unused = {"type"} | ({"target"} - set(required))
+    names = [name for name in schema["properties"] if name not in unused]
     docs = []
     for name in sorted(names, key=lambda name: name in common):
         field = schema["properties"][name]
@@ -121,4 +128,4 @@ def _written(value: JsonValue, unit: str) -> str:
         return show_duration(float(value))
     if isinstance(value, bool):
         return str(value).lower()
-    return "none" if value in (None, []) else str(value)
+    return "none" if value in (None, [], "") else str(value)

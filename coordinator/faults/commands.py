@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from coordinator.faults.facts import Value
+from coordinator.identity import LABEL_ROLE
 
 SINGLE_PROCESS_VERBS = frozenset({"pause", "unpause", "kill"})
 """Verbs the engine works off fast for many containers named in one command (measured)."""
@@ -15,6 +16,9 @@ PARALLEL_VERBS = frozenset({"start", "stop", "restart"})
 """Verbs the CLI works off one container after another: these run as up to MAX_CHUNKS parallel commands."""
 
 MAX_CHUNKS = 4
+
+NAMESPACE_DEADLINE_S: Final = 20.0
+"""How long something inside a network namespace may take; most of it is the start of a helper on a busy engine."""
 
 FAST_VERB_S = 1.0
 """What each further container of a pause, unpause or kill adds to the deadline; 0.1 s is usual."""
@@ -30,6 +34,21 @@ HELPER_PROGRAMS: Final = "/usr/local/lib/test-coordinator/actors/docker/programs
 
 MANY: Final = "--"
 """Before the last argument of a helper's command: a container id, to which others may be added."""
+
+NETNS_PROGRAM: Final = f"{HELPER_PROGRAMS}/netns.py"
+"""What acts inside a target's network namespace."""
+
+HOLD: Final = ("hold",)
+"""What NETNS_PROGRAM is asked in order to be asked more."""
+
+FAULT: Final = "{fault}"
+"""Stands in argv, alone, for the id of the fault; known when it is armed."""
+
+MARK: Final = "{mark}"
+"""Stands in argv, alone, for what names a fault inside a kernel: its id, execution, instance and deadline."""
+
+_NAMESPACE: Final = "container:"
+_SHOWN: Final = {HELPER_IMAGE: HELPER_IMAGE_SHOWN, FAULT: "${FAULT}", MARK: "${MARK}"}
 
 
 class EnvEntry(Value):
@@ -53,13 +72,38 @@ class DockerCommand(Value):
             f"{entry.name}=" + (f"${{{entry.secret}}}" if entry.secret else shlex.quote(entry.value))
             for entry in self.env
         ]
-        words = [HELPER_IMAGE_SHOWN if part == HELPER_IMAGE else shlex.quote(part) for part in self.argv]
+        words = [_SHOWN.get(part) or shlex.quote(part) for part in self.argv]
         return " ".join([*environment, "docker", *words])
 
     @property
     def of_helper(self) -> bool:
         """Whether it runs a helper container."""
         return HELPER_IMAGE in self.argv
+
+    @property
+    def namespace(self) -> str:
+        """The container whose network namespace it acts in through NETNS_PROGRAM; empty where it does not."""
+        if NETNS_PROGRAM not in self.argv:
+            return ""
+        return next((part.removeprefix(_NAMESPACE) for part in self.argv if part.startswith(_NAMESPACE)), "")
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What is asked of NETNS_PROGRAM."""
+        return self.argv[self.argv.index(NETNS_PROGRAM) + 1 :]
+
+    def held(self, name: str) -> DockerCommand:
+        """What keeps its helper open under this name, to be asked on its standard input, instead of asking once.
+
+        Not removed by the engine when it ends: an engine that restarts would kill it without its clean-up.
+        """
+        options = self.argv[1 : self.argv.index(NETNS_PROGRAM) + 1]
+        kept = tuple(part for part in options if part != "--rm")
+        return self.model_copy(update={"argv": ("run", "--interactive", "--name", name, *kept, *HOLD)})
+
+    def filled(self, values: Mapping[str, str]) -> DockerCommand:
+        """The same with what stands for a fault replaced by these."""
+        return self.model_copy(update={"argv": tuple(values.get(part, part) for part in self.argv)})
 
     def labelled(self, labels: Mapping[str, str]) -> DockerCommand:
         """The same with these labels on the helper it runs; as it is where it runs none."""
@@ -82,6 +126,17 @@ class Outcome(Value):
     def ok(self) -> bool:
         """Whether the process ended by itself with exit code 0."""
         return self.exit_code == 0
+
+
+def in_namespace(container_id: str, *arguments: str, capabilities: Iterable[str] = ("NET_ADMIN",)) -> DockerCommand:
+    """NETNS_PROGRAM inside a container's network namespace: its own tools are not needed, nor any right on the host."""
+    allowed = [part for capability in capabilities for part in ("--cap-add", capability)]
+    argv = (
+        "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
+        "--read-only", "--network", f"{_NAMESPACE}{container_id}", "--user", "0:0", "--cap-drop", "ALL", *allowed,
+        "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", NETNS_PROGRAM, *arguments,
+    )  # fmt: skip
+    return DockerCommand(argv=argv, deadline_s=NAMESPACE_DEADLINE_S)
 
 
 def batch(commands: Iterable[DockerCommand]) -> tuple[DockerCommand, ...]:

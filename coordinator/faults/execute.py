@@ -10,7 +10,7 @@ from pydantic import Field
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Succeeded, Undo
-from coordinator.faults.model import FaultPlan, FaultSpec, TargetPlan, Untouched
+from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 
 
 class ExecFault(FaultSpec):
@@ -24,7 +24,7 @@ class ExecFault(FaultSpec):
     undo_text: ClassVar[str] = "undo_command, while the same run of the container is up"
     mechanism: ClassVar[str] = "docker exec"
 
-    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Run the command in each running container."""
         running = [container for container in containers if container.state is ContainerState.RUNNING]
         return FaultPlan(

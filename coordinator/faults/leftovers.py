@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Literal
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -32,7 +33,8 @@ _SCAN: Final = (
 """It enters the namespaces of others, which takes the first two capabilities, and changes them, which takes the third.
 Not of the role of a helper: it is nobody's leftover while it looks for some.
 """
-_MARK: Final = re.compile(r"fault=(\S+) execution=(\S+) instance=(\S+) expires=(\d+(?:\.\d+)?)")
+_MARK: Final = re.compile(r"exec=(\S+) of=(\S+) until=(\d+(?:\.\d+)?)")
+_BARE_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Trace(Value):
@@ -114,12 +116,18 @@ def mark_of_labels(labels: Mapping[str, str]) -> Mark:
     )
 
 
-def mark_of_comment(comment: str) -> Mark:
-    """Of a table; empty where it does not read."""
+def mark_of_comment(comment: str, table: str = "") -> Mark:
+    """Of a table, whose name holds the fault; empty where it does not read. A comment has room for 128 characters."""
     found = _MARK.fullmatch(comment)
     if found is None:
         return Mark()
-    return Mark(fault=found[1], execution=found[2], instance=found[3], expires=_seconds(found[4]))
+    fault = _with_dashes(table.removeprefix("tc_"))
+    return Mark(fault=fault, execution=_with_dashes(found[1]), instance=found[2], expires=_seconds(found[3]))
+
+
+def _with_dashes(text: str) -> str:
+    """A UUID as it is written elsewhere."""
+    return str(UUID(text)) if _BARE_ID.fullmatch(text) else text
 
 
 def _seconds(text: str) -> float:

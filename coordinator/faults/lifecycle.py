@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator
 from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Look, RunEnded, RunsAnew, SignalSeen, StateIs, Undo
-from coordinator.faults.model import FaultPlan, FaultSpec, TargetPlan, Untouched
+from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 from coordinator.identity import LABEL_ROLE
 from coordinator.quantities import Duration
 
@@ -97,7 +97,7 @@ class ContainerKill(FaultSpec):
             raise ValueError(message)
         return name
 
-    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Kill each running container."""
 
         def one(container: ContainerFacts) -> tuple[DockerCommand, Look, Undo | None]:
@@ -136,7 +136,7 @@ class ContainerCrash(FaultSpec):
     needs: ClassVar[str] = "a Docker engine and the helper image (HELPER_IMAGE; built at first need)"
     by_helper: ClassVar[bool] = True
 
-    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Crash each running container."""
 
         def one(container: ContainerFacts) -> tuple[DockerCommand, Look, Undo | None]:
@@ -160,7 +160,7 @@ class ContainerStop(FaultSpec):
     undo_text: ClassVar[str] = "started again"
     mechanism: ClassVar[str] = "docker stop"
 
-    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Stop each running container."""
 
         def one(container: ContainerFacts) -> tuple[DockerCommand, Look, Undo | None]:
@@ -179,8 +179,17 @@ class ContainerRestart(FaultSpec):
     summary: ClassVar[str] = "Restarts the container, as an operator would."
     undo_text: ClassVar[str] = "none needed; running again is verified, and it is started if the restart got stuck"
     mechanism: ClassVar[str] = "docker restart"
+    one_off: ClassVar[bool] = True
 
-    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
+    @field_validator("on_target_restart")
+    @classmethod
+    def _once(cls, wish: str) -> str:
+        if wish == "reapply":
+            message = "end: restarting what was restarted would never end"
+            raise ValueError(message)
+        return wish
+
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Restart each running container."""
 
         def one(container: ContainerFacts) -> tuple[DockerCommand, Look, Undo | None]:
@@ -201,7 +210,7 @@ class ContainerPause(FaultSpec):
     undo_text: ClassVar[str] = "unpaused"
     mechanism: ClassVar[str] = "docker pause"
 
-    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Pause each running container."""
 
         def one(container: ContainerFacts) -> tuple[DockerCommand, Look, Undo | None]:

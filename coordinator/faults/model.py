@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,6 +35,23 @@ class Untouched(Value):
     why: str
 
 
+class Surroundings(Value):
+    """What a planner may know beside the containers it is to hit: those of every target of the scenario, by its name,
+    and the seed by which chance decides.
+    """
+
+    targets: dict[str, tuple[ContainerFacts, ...]] = {}
+    seed: int = 0
+
+    def of(self, names: Sequence[str]) -> tuple[ContainerFacts, ...]:
+        """The containers of these targets, each once."""
+        found = {each.id: each for name in names for each in self.targets.get(name, ())}
+        return tuple(found.values())
+
+
+ALONE: Final = Surroundings()
+
+
 class FaultPlan(Value):
     """The plan of one fault over all its targets."""
 
@@ -45,6 +62,15 @@ class FaultPlan(Value):
     def undos(self) -> tuple[Undo, ...]:
         """The undos of all targets, in the order the targets were planned."""
         return tuple(target.undo for target in self.targets if target.undo is not None)
+
+    def filled(self, values: Mapping[str, str]) -> FaultPlan:
+        """The same for a fault that has an id by now: see `DockerCommand.filled`."""
+        return self.model_copy(update={"targets": tuple(_filled(target, values) for target in self.targets)})
+
+
+def _filled(target: TargetPlan, values: Mapping[str, str]) -> TargetPlan:
+    undo = target.undo and target.undo.model_copy(update={"command": target.undo.command.filled(values)})
+    return target.model_copy(update={"inject": target.inject.filled(values), "undo": undo})
 
 
 class FaultSpec(BaseModel, ABC):
@@ -62,13 +88,34 @@ class FaultSpec(BaseModel, ABC):
     needs: ClassVar[str] = "a Docker engine"
     """What must be there, in one line."""
     by_helper: ClassVar[bool] = False
-    """Whether a helper container does it, whose image must be there before its time."""
+    """Whether a helper does it, whose image must be there before its time."""
+    one_off: ClassVar[bool] = False
+    """Whether nothing of it lasts that a restart of the target could end."""
 
     type: str
     target: str = Field(description="a name under `targets`")
     at: Duration = Field(default=0.0, description="seconds after the phase's start")
     lasts: Duration | None = Field(default=None, alias="for", description="until the undo; default: to the phase's end")
+    on_target_restart: Literal["end", "reapply"] = Field(
+        default="end", description="whether the fault ends with the run it hit, or is put on the next one as well"
+    )
+
+    def aims(self) -> tuple[str, ...]:
+        """The names of the targets whose containers it hits."""
+        return (self.target,)
+
+    def peers(self) -> tuple[str, ...]:
+        """The names of the targets whose addresses it needs; they may move while it is on."""
+        return ()
+
+    @property
+    def aimed_at(self) -> str:
+        """Its targets for a person."""
+        return ", ".join(self.aims())
 
     @abstractmethod
-    def plan(self, containers: Sequence[ContainerFacts]) -> FaultPlan:
-        """The commands for these containers, as they are now. Pure: the same facts give the same plan."""
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
+        """The commands for these containers, as they are now. Pure: the same facts give the same plan.
+
+        Raises Refused where it cannot be done to them at all.
+        """

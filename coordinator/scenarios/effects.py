@@ -44,11 +44,13 @@ def outcome_of(target: TargetPlan, ran: Mapping[DockerCommand, Outcome]) -> Outc
     """How the command that was for this target ended, alone or together with others."""
     if target.inject in ran:
         return ran[target.inject]
-    verb = target.inject.argv[0]
-    return next(
-        (end for command, end in ran.items() if command.argv[0] == verb and target.container_id in command.argv),
-        Outcome(exit_code=None),
-    )
+
+    def hits(command: DockerCommand) -> bool:
+        if command.namespace or target.inject.namespace:
+            return command.namespace == target.inject.namespace
+        return command.argv[0] == target.inject.argv[0] and target.container_id in command.argv
+
+    return next((end for command, end in ran.items() if hits(command)), Outcome(exit_code=None))
 
 
 class Watch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
@@ -15,14 +16,15 @@ from typing import Final, Protocol
 import anyio
 
 from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavailable
-from coordinator.faults.commands import Outcome, batch
-from coordinator.faults.facts import ContainerState
-from coordinator.faults.model import FaultPlan, FaultSpec
+from coordinator.faults.commands import FAULT, MARK, DockerCommand, Outcome, batch
+from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
 from coordinator.logging import action, log, serialized_task
-from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
+from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit
+from coordinator.scenarios.follow import follow
 from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
 
 LEAD_S: Final = 2.0
@@ -67,8 +69,8 @@ class Tools:
     undoer: Undoer
     undo_deadline_s: float
     metrics: Meter | None = None
-    prepare_helper: Callable[[], Awaitable[None]] | None = None
-    """Has the image of helpers ready before any fault is armed. Raises AbilityMissing."""
+    hands: Callable[[str], AbstractAsyncContextManager[Hands]] | None = None
+    """What an execution's commands run with, by its id; without it, `runner`, which keeps nothing ready."""
 
 
 @dataclass(eq=False, slots=True)
@@ -94,11 +96,17 @@ class Injection:
     key: str
     spec: FaultSpec
     container_ids: tuple[str, ...]
+    """Of the containers it is aimed at."""
+    look_around: Callable[[], Awaitable[Surroundings]]
+    """Every target as it is now. Raises EngineUnreachable."""
+    mark: str
+    """What names it inside a kernel, but for its id: its execution, instance and deadline."""
     engine_id: str
     tools: Tools
     tell: Tell
     fail: Callable[[str], None]
     """Ends the execution with verdict error."""
+    hands: Hands | None = None
     shared: frozenset[str] = frozenset()
     """Ids of containers that other faults of the phase hit too: what changes there may be our own doing."""
 
@@ -109,7 +117,9 @@ class Injection:
     first_effect_at: float | None = None
     """On the monotonic clock; None while no effect was seen."""
     not_injected: list[str] = field(default_factory=list)
-    _plan: FaultPlan = field(default_factory=lambda: FaultPlan(targets=()))
+    moved: anyio.Event = field(default_factory=anyio.Event)
+    """Something happened to a container: look whether the fault still holds."""
+    plan: FaultPlan = field(default_factory=lambda: FaultPlan(targets=()))
     _began: bool = False
     _ended_alone: bool = False
 
@@ -123,15 +133,18 @@ class Injection:
 
         `undone_first` are those to be undone before it, when they end together.
         """
-        with action("fault", fault=self.id, fault_type=self.spec.type, target=self.spec.target, phase=self.phase):
+        with action("fault", fault=self.id, fault_type=self.spec.type, target=self.spec.aimed_at, phase=self.phase):
             try:
                 await self._arm_in_time(time)
                 await time.known.wait()
                 await self._fire(time.start + self.spec.at)
-                await self._hold(time)
+                async with anyio.create_task_group() as following:
+                    following.start_soon(follow, self)
+                    await self._hold(time)
+                    following.cancel_scope.cancel(reason="held to the end")
                 self._ended_alone = not time.over
             except CoordinatorError as error:
-                self.fail(f"{self.spec.type} on {self.spec.target}: {error}")
+                self.fail(f"{self.spec.type} on {self.spec.aimed_at}: {error}")
             finally:
                 self.armed.set()
                 try:
@@ -146,32 +159,44 @@ class Injection:
         if self.spec.at > LEAD_S:
             await time.known.wait()
             await anyio.sleep(max(0.0, time.start + self.spec.at - LEAD_S - self.tools.clock.monotonic()))
-        containers = await self.tools.facts.containers(self.container_ids)
-        self._plan = self.spec.plan(containers)
+        around = await self.look_around()
+        containers = around.of(self.spec.aims())
+        self.plan = self.planned(containers, around)
         for missing in sorted(set(self.container_ids) - {container.id for container in containers}):
             self._left_out(missing[:12], "no longer exists")
-        for left in self._plan.untouched:
+        for left in self.plan.untouched:
             self._left_out(left.name, left.why)
-        if self._plan.targets or self._plan.untouched:
-            await self._save(self._first_row())
-        if self._plan.targets:
+        await self.make_ready(self.plan)
+        if self.plan.targets or self.plan.untouched:
+            await self.save(self._first_row())
+        if self.plan.targets:
             self.tell("fault_armed", self.spec.type, fault=self.id)
         else:
             self._count(FaultState.NOT_INJECTED)
         self.armed.set()
+
+    def planned(self, containers: Sequence[ContainerFacts], around: Surroundings) -> FaultPlan:
+        """The plan for these containers, with this fault's own id in its commands. Raises Refused."""
+        return self.spec.plan(containers, around).filled({FAULT: self.id, MARK: f"fault={self.id} {self.mark}"})
+
+    async def make_ready(self, plan: FaultPlan) -> None:
+        """Whatever its commands need takes its time now, not when the fault is due. Raises AbilityMissing."""
+        if self.hands is not None:
+            await self.hands.ready([target.inject for target in plan.targets])
 
     def _left_out(self, name: str, why: str) -> None:
         self.not_injected.append(f"{self.spec.type}: {name}: {why}")
         self.tell("fault_not_injected", why, fault=self.id, target=name)
 
     def _first_row(self) -> FaultRow:
-        plan = self._plan
+        plan = self.plan
         outcomes = [TargetOutcome(container_id=t.container_id, name=t.name) for t in plan.targets]
         outcomes += [TargetOutcome(container_id=u.container_id, name=u.name, outcome=u.why) for u in plan.untouched]
         fault = Fault(
-            id=self.id, execution_id=self.execution_id, phase=self.phase, type=self.spec.type, target=self.spec.target,
-            fault_class=self.spec.fault_class, mechanism=self.spec.mechanism,
-            state=FaultState.ARMED if plan.targets else FaultState.NOT_INJECTED, armed_at=self.tools.clock.now(),
+            id=self.id, execution_id=self.execution_id, phase=self.phase, type=self.spec.type,
+            target=self.spec.aimed_at, fault_class=self.spec.fault_class,
+            mechanism=self.spec.mechanism, armed_at=self.tools.clock.now(),
+            state=FaultState.ARMED if plan.targets else FaultState.NOT_INJECTED,
             targets=tuple(outcomes), undo_commands=tuple(undo.command.shown() for undo in reversed(plan.undos)),
         )  # fmt: skip
         return FaultRow(
@@ -182,39 +207,43 @@ class Injection:
     # ------------------------------------------------------------ fire and see
 
     async def _fire(self, due: float) -> None:
-        if not self._plan.targets:
+        if not self.plan.targets:
             return
-        clock, armed = self.tools.clock, self._armed_row
+        clock, armed = self.tools.clock, self.armed_row
         if await self._ended_before(due - FIRE_LEAD_S):
             return
         armed = await self._without_the_changed(armed)
-        if not self._plan.targets:
-            await self._save(armed)
+        if not self.plan.targets:
+            await self.save(armed)
             self._count(FaultState.NOT_INJECTED)
             return
         due_at = clock.now() + timedelta(seconds=due - clock.monotonic())
         fired = {"state": FaultState.FIRED, "due_at": due_at, "fired_at": max(due_at, clock.now())}
-        await self._save(armed.model_copy(update={"fault": armed.fault.model_copy(update=fired)}))
-        labels = {LABEL_EXECUTION: self.execution_id, LABEL_FAULT: self.id}
-        commands = [command.labelled(labels) for command in batch(target.inject for target in self._plan.targets)]
+        await self.save(armed.model_copy(update={"fault": armed.fault.model_copy(update=fired)}))
+        commands = self.commands(self.plan)
         if await self._ended_before(due):
             return
         self._began = True
         fired_at = clock.now()
         outcomes = await run_all(self.tools.runner, commands)
         _refuse_unstarted(outcomes)
-        watch = Watch(self.tools.facts, clock, self._plan.targets, dict(zip(commands, outcomes, strict=True)), fired_at)
+        watch = Watch(self.tools.facts, clock, self.plan.targets, dict(zip(commands, outcomes, strict=True)), fired_at)
         effects = await watch.effects()
         failed = next((outcome for outcome in outcomes if not outcome.ok), None)
         why_not = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
         await self._record_effects(effects, why_not, due)
+
+    def commands(self, plan: FaultPlan) -> list[DockerCommand]:
+        """What is run to inject it, its helpers labelled."""
+        labels = {LABEL_EXECUTION: self.execution_id, LABEL_FAULT: self.id}
+        return [command.labelled(labels) for command in batch(target.inject for target in plan.targets)]
 
     async def _without_the_changed(self, row: FaultRow) -> FaultRow:
         """The row, and the plan, without targets that somebody stopped, paused or removed since they were armed.
 
         An engine that is slow to tell does not delay the firing. Raises EngineUnreachable.
         """
-        alone = [target for target in self._plan.targets if target.container_id not in self.shared]
+        alone = [target for target in self.plan.targets if target.container_id not in self.shared]
         states: Mapping[str, ContainerState] | None = None
         with anyio.move_on_after(FIRE_LEAD_S / 2):
             states = await self.tools.facts.states([target.container_id for target in alone])
@@ -227,32 +256,32 @@ class Injection:
                 why = f"is {state}, not {target.pre_state} any more: left alone" if state else "no longer exists"
                 changed[target.container_id] = why
                 self._left_out(target.name, why)
-        self._plan = FaultPlan(targets=tuple(t for t in self._plan.targets if t.container_id not in changed))
+        self.plan = FaultPlan(targets=tuple(t for t in self.plan.targets if t.container_id not in changed))
         fault = row.fault.model_copy(
             update={
-                "state": FaultState.ARMED if self._plan.targets else FaultState.NOT_INJECTED,
+                "state": FaultState.ARMED if self.plan.targets else FaultState.NOT_INJECTED,
                 "targets": tuple(
                     target.model_copy(update={"outcome": changed.get(target.container_id, target.outcome)})
                     for target in row.fault.targets
                 ),
-                "undo_commands": tuple(undo.command.shown() for undo in reversed(self._plan.undos)),
+                "undo_commands": tuple(undo.command.shown() for undo in reversed(self.plan.undos)),
             }
         )
-        pre_states = {target.container_id: target.pre_state for target in self._plan.targets}
-        return row.model_copy(update={"fault": fault, "undos": self._plan.undos, "pre_states": pre_states})
+        pre_states = {target.container_id: target.pre_state for target in self.plan.targets}
+        return row.model_copy(update={"fault": fault, "undos": self.plan.undos, "pre_states": pre_states})
 
     async def _ended_before(self, moment: float) -> bool:
         """Wait until the moment; True when somebody asked for the end before."""
         with anyio.move_on_after(max(0.0, moment - self.tools.clock.monotonic())):
             await self.end.wait()
-            self.not_injected.append(f"{self.spec.type} on {self.spec.target}: ended before its time")
+            self.not_injected.append(f"{self.spec.type} on {self.spec.aimed_at}: ended before its time")
             return True
         return False
 
     async def _record_effects(self, effects: Effects, why_not: str, due: float) -> None:
         """Durable what was seen, then on the timeline."""
-        row = self._armed_row
-        runs = await of_the_runs_hit(self._plan.targets, effects, self.tools.facts)
+        row = self.armed_row
+        runs = await of_the_runs_hit(self.plan.targets, effects, self.tools.facts)
         undos = tuple(
             undo.model_copy(update={"started_at": runs.get(undo.container_id, undo.started_at)}) for undo in row.undos
         )
@@ -261,7 +290,7 @@ class Injection:
         if effects:
             self.first_effect_at = min(effect.monotonic for effect in effects.values())
         fault = row.fault.model_copy(update={"state": state, "targets": targets})
-        await self._save(row.model_copy(update={"fault": fault, "undos": undos}))
+        await self.save(row.model_copy(update={"fault": fault, "undos": undos}))
         inject_s = None if self.first_effect_at is None else self.first_effect_at - due
         self._count(FaultState.ACTIVE if effects else FaultState.NOT_INJECTED, inject_s)
         for target in targets:
@@ -275,12 +304,13 @@ class Injection:
         if target.container_id in effects:
             at = effects[target.container_id].at
             return target.model_copy(update={"effective_at": at, "outcome": "effective"})
-        if target.container_id in self._armed_row.pre_states:
+        if target.container_id in self.armed_row.pre_states:
             return target.model_copy(update={"outcome": f"not injected: {why_not}"})
         return target
 
     @property
-    def _armed_row(self) -> FaultRow:
+    def armed_row(self) -> FaultRow:
+        """Its row in the ledger. Raises InvariantBroken before it is armed."""
         if self.row is None:
             message = f"fault {self.id} was fired before it was armed"
             raise InvariantBroken(message)
@@ -329,7 +359,7 @@ class Injection:
         if self.tools.metrics is not None:
             self.tools.metrics.fault_injected(self.spec.type, state.value, inject_s)
 
-    async def _save(self, row: FaultRow) -> None:
+    async def save(self, row: FaultRow) -> None:
         """Durable first, then in memory: what we believe is never ahead of the disk. Raises LedgerUnavailable."""
         saved = False
         with anyio.move_on_after(LEDGER_PATIENCE_S, shield=True):

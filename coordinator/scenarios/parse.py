@@ -359,7 +359,8 @@ def _warnings(scenario: Scenario, unused: set[str]) -> Iterator[str]:
         yield "nothing is asserted: this passes whatever happens"
     claims = [one.container for phase in scenario.phases for one in (*phase.assertions, phase.wait_until) if one]
     claims += [one.container for one in scenario.steady_state]
-    aimed = {fault.target for fault in faults} | {getattr(probe, "target", None) for probe in scenario.probes.values()}
+    aimed = {getattr(probe, "target", None) for probe in scenario.probes.values()}
+    aimed |= {name for fault in faults for name in (*fault.aims(), *fault.peers())}
     aimed |= {claim.target for claim in claims if claim}
     for name in scenario.targets:
         if name not in aimed:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import anyio
 
+from coordinator.faults.model import FaultSpec
 from coordinator.logging import action
 from coordinator.record import ExecutionState, FaultState
 from coordinator.scenarios.inject import FIRE_LEAD_S, LEAD_S, Injection, PhaseTime
@@ -114,12 +115,16 @@ class Phases:
 
     def _injection(self, phase: Phase, name: str, index: int) -> Injection:
         spec, stage = phase.faults[index], self._stage
+
+        def aimed(fault: FaultSpec) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(each.id for name in fault.aims() for each in stage.targets[name]))
+
         beside = (other for place, other in enumerate(phase.faults) if place != index)
         return Injection(
             execution_id=stage.journal.execution.id, phase=name, key=f"{name}/{index}", spec=spec,
-            container_ids=tuple(container.id for container in stage.targets[spec.target]),
+            container_ids=aimed(spec), look_around=stage.look_around, mark=stage.mark, hands=stage.hands,
             engine_id=stage.engine_id, tools=stage.tools, tell=stage.journal.tell, fail=stage.fail,
-            shared=frozenset(container.id for other in beside for container in stage.targets[other.target]),
+            shared=frozenset(each for other in beside for each in aimed(other)),
         )  # fmt: skip
 
     def _all_back(self, injections: Sequence[Injection]) -> bool:

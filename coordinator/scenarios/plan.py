@@ -13,11 +13,12 @@ from typing import Final, get_args
 
 from pydantic import ConfigDict, Field
 
+from coordinator.errors import Refused
 from coordinator.faults.catalogue import Fault
 from coordinator.faults.commands import HELPER_IMAGE_SHOWN, DockerCommand
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.faults.looks import Undo
-from coordinator.faults.model import FaultPlan, FaultSpec
+from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.faults.targeting import Policy, Selected, Target, limit_refusals, resolve
 from coordinator.quantities import show_duration
 from coordinator.record import FaultClass, TargetRef
@@ -82,11 +83,12 @@ def make_plan(
     What forbids the execution becomes a refusal, not an error, so that a person sees all of it at once.
     """
     selection = resolve(scenario.targets, containers, policy, seed)
-    faults = _planned(scenario, selection)
-    aimed = {fault.target for phase in scenario.phases for fault in phase.faults}
+    faults, impossible = _planned(scenario, selection, seed)
+    aimed = {name for phase in scenario.phases for fault in phase.faults for name in fault.aims()}
     touched = {one.id for name, chosen in selection.items() if name in aimed for one in chosen.containers}
     refusals = (
         *forbidden(scenario, faults_disabled, injection_enabled=injection_enabled),
+        *impossible,
         *(
             no_match(name, selection[name])
             for name, target in scenario.targets.items()
@@ -125,11 +127,23 @@ def no_match(name: str, selected: Selected) -> str:
     return text
 
 
-def _planned(scenario: Scenario, selection: Mapping[str, Selected]) -> tuple[PlannedFault, ...]:
-    """Every fault of every round, in order. A round repeats its fault on the same containers with the same commands."""
+def _planned(
+    scenario: Scenario, selection: Mapping[str, Selected], seed: int
+) -> tuple[tuple[PlannedFault, ...], tuple[str, ...]]:
+    """Every fault of every round, in order, and why some cannot be. A round repeats its fault on the same containers
+    with the same commands.
+    """
     planned: list[PlannedFault] = []
+    impossible: list[str] = []
+    around = Surroundings(targets={name: chosen.containers for name, chosen in selection.items()}, seed=seed)
     for phase in scenario.phases:
-        plans = [fault.plan(selection[fault.target].containers) for fault in phase.faults]
+        plans = []
+        for fault in phase.faults:
+            try:
+                plans.append(fault.plan(around.of(fault.aims()), around))
+            except Refused as refusal:
+                plans.append(FaultPlan(targets=()))
+                impossible.append(f"phase {phase.name}: {fault.type} on {fault.aimed_at}: {refusal}")
         for number in range(1, (phase.repeat.times if phase.repeat else 1) + 1):
             planned.extend(
                 PlannedFault(
@@ -137,7 +151,7 @@ def _planned(scenario: Scenario, selection: Mapping[str, Selected]) -> tuple[Pla
                     round=number,
                     index=index,
                     type=fault.type,
-                    target=fault.target,
+                    target=fault.aimed_at,
                     at_s=fault.at,
                     lasts_s=fault.lasts,
                     fault_class=fault.fault_class,
@@ -147,7 +161,7 @@ def _planned(scenario: Scenario, selection: Mapping[str, Selected]) -> tuple[Pla
                 )
                 for index, (fault, plan) in enumerate(zip(phase.faults, plans, strict=True))
             )
-    return tuple(planned)
+    return tuple(planned), tuple(impossible)
 
 
 def names_of(fault: type[FaultSpec]) -> tuple[str, ...]:

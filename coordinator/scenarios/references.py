@@ -67,7 +67,9 @@ def _target_names(root: Fields) -> Iterator[tuple[Node | None, Path]]:
         yield entry(entry(probes, name), "target"), ("probes", name, "target")
     for number, phase in enumerate(items(entry(root, "phases"))):
         for index, fault in enumerate(items(entry(phase, "faults"))):
-            yield entry(fault, "target"), ("phases", number, "faults", index, "target")
+            place: Path = ("phases", number, "faults", index)
+            yield from ((entry(fault, key), (*place, key)) for key in ("target", "from", "to"))
+            yield from ((one, (*place, "between", nth)) for nth, one in enumerate(items(entry(fault, "between"))))
     for claim, path in _claims(root):
         yield entry(entry(claim, "container"), "target"), (*path, "container", "target")
 

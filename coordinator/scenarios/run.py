@@ -6,7 +6,9 @@ Cancelling it is undoing it: whatever ends the play, faults are undone by their 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -26,6 +28,7 @@ from coordinator.record import (
     TimelineEntry,
     UndoState,
 )
+from coordinator.scenarios.follow import follow_engine
 from coordinator.scenarios.inject import Injection, Tools
 from coordinator.scenarios.journal import Journal
 from coordinator.scenarios.model import Scenario
@@ -34,6 +37,7 @@ from coordinator.scenarios.plan import Plan, make_plan
 from coordinator.scenarios.sample import Samplers
 from coordinator.scenarios.stage import Ends, Rules, Stage
 from coordinator.scenarios.target_locks import TargetLocks, undos_by_container
+from coordinator.scenarios.undo import Undoer
 from coordinator.scenarios.verdict import aborts
 
 __all__ = ["Player", "Rules"]
@@ -167,10 +171,24 @@ class Player:
         self._journal.set(state=ExecutionState.PREPARING, started_at=self._tools.clock.now())
         await self._journal.save()
         with anyio.move_on_after(limit) as timeout, self._body:
-            if await self._prepare():
-                await self._sample_and_play()
+            async with self._with_hands():
+                if await self._prepare():
+                    await self._sample_and_play()
         if timeout.cancelled_caught:
             self._ends.put_aborted(f"timeout: longer than {limit:g} s")
+
+    @asynccontextmanager
+    async def _with_hands(self) -> AsyncIterator[None]:
+        """Play with an execution's own hands; faults are undone before they are let go."""
+        if self._tools.hands is None:
+            yield
+            return
+        async with self._tools.hands(self.id) as hands:
+            tools, stage = self._tools, self._stage
+            undoer = Undoer(hands, tools.facts, tools.ledger, tools.clock)
+            stage.tools = replace(tools, runner=hands, undoer=undoer)
+            stage.hands = hands
+            yield
 
     async def _prepare(self) -> bool:
         """Resolve, plan, lock; whether nothing forbids the play."""
@@ -186,7 +204,7 @@ class Player:
             self._tell_plan(plan, {container.id: container for container in containers})
             allowed = self._judge_plan(plan) and await self._lock(plan)
             if allowed:
-                await self._prepare_helper()
+                await self._prepare_helper(plan)
             await self._journal.save()
         return allowed
 
@@ -214,17 +232,18 @@ class Player:
     async def _lock(self, plan: Plan) -> bool:
         """Take the lock of every container a fault is aimed at."""
         expires = self._tools.clock.now().timestamp() + self._rules.timeout_s + LOCK_MARGIN_S
+        self._stage.mark = f"execution={self.id} instance={self._rules.instance} expires={expires:.0f}"
         held = await self._locks.take(undos_by_container(plan), expires)
         if held:
             taken = (f"container {self._stage.name_of(container_id)} is {who}" for container_id, who in held.items())
             self._ends.put_error("; ".join(taken))
         return not held
 
-    async def _prepare_helper(self) -> None:
-        """Whatever a helper needs takes its time now, not when a fault is due. Raises AbilityMissing."""
-        needed = any(fault.by_helper for phase in self._stage.scenario.phases for fault in phase.faults)
-        if needed and self._tools.prepare_helper is not None:
-            await self._tools.prepare_helper()
+    async def _prepare_helper(self, plan: Plan) -> None:
+        """Whatever helpers need takes its time now, not when a fault is armed. Raises AbilityMissing."""
+        commands = {each.inject for fault in plan.faults for each in fault.plan.targets if each.inject.of_helper}
+        if commands and self._stage.hands is not None:
+            await self._stage.hands.ready(sorted(commands, key=lambda command: command.argv))
 
     async def _sample_and_play(self) -> None:
         stage = self._stage
@@ -234,6 +253,7 @@ class Player:
         )  # fmt: skip
         async with anyio.create_task_group() as group:
             group.start_soon(self._journal.write_out)
+            group.start_soon(follow_engine, stage.tools.facts, self._moved)
             async with anyio.create_task_group() as samplers:
                 samplers.start_soon(sampling.run)
                 try:
@@ -241,6 +261,13 @@ class Player:
                 finally:
                     sampling.stop()
             group.cancel_scope.cancel(reason="played to the end")
+
+    def _moved(self, container_id: str) -> None:
+        """Something happened to this container; empty: to any of them."""
+        known = {each.id for containers in self._stage.targets.values() for each in containers}
+        if not container_id or container_id in known:
+            for injection in self._stage.injections:
+                injection.moved.set()
 
     # ------------------------------------------------------------ probes
 

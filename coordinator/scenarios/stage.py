@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.facts import ContainerFacts
+from coordinator.faults.model import Surroundings
 from coordinator.faults.targeting import Policy
+from coordinator.ports import Hands
 from coordinator.record import Verdict
 from coordinator.scenarios.inject import Injection, Tools
 from coordinator.scenarios.journal import Journal
@@ -68,6 +70,9 @@ class Stage:
     ends: Ends
     fail: Callable[[str], None]
     """Ends the play with verdict error."""
+    mark: str = ""
+    """What names its faults inside a kernel: the execution, the instance, the deadline."""
+    hands: Hands | None = None
     engine_id: str = ""
     targets: dict[str, tuple[ContainerFacts, ...]] = field(default_factory=dict)
     injections: list[Injection] = field(default_factory=list)
@@ -84,6 +89,16 @@ class Stage:
         """A target's name, or the beginning of its id."""
         found = (c.name for containers in self.targets.values() for c in containers if c.id == container_id)
         return next(found, container_id[:12])
+
+    async def look_around(self) -> Surroundings:
+        """Every target as it is now, by its name, without what no longer exists. Raises EngineUnreachable."""
+        ids = {container.id for containers in self.targets.values() for container in containers}
+        fresh = {container.id: container for container in await self.tools.facts.containers(ids)}
+        targets = {
+            name: tuple(fresh[container.id] for container in containers if container.id in fresh)
+            for name, containers in self.targets.items()
+        }
+        return Surroundings(targets=targets, seed=self.journal.execution.seed)
 
     async def refresh_targets(self) -> None:
         """Look at the targets anew: a restarted container may have another address."""

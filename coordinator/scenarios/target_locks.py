@@ -13,6 +13,7 @@ from coordinator.faults.locks import holder_text, lock_command, unlock_command
 from coordinator.faults.looks import Undo
 from coordinator.logging import action, log
 from coordinator.ports import CommandRunner, EngineFacts
+from coordinator.record import FaultClass
 from coordinator.scenarios.plan import Plan
 from coordinator.scenarios.undo import failure_text, run_all
 
@@ -76,11 +77,14 @@ def _why_not(outcome: Outcome) -> str:
 
 
 def undos_by_container(plan: Plan) -> dict[str, list[Undo]]:
-    """Every container a fault is aimed at, with its undos; one that is not running now may be when its time comes."""
+    """Every container a fault is aimed at, with the undos it may be owed; one that is not running now may be when its
+    time comes, and a lease ends by itself.
+    """
     undos: dict[str, list[Undo]] = {}
     for fault in plan.faults:
+        owing = fault.fault_class is FaultClass.JOURNAL
         for target in fault.plan.targets:
-            undos.setdefault(target.container_id, []).extend([target.undo] if target.undo is not None else [])
+            undos.setdefault(target.container_id, []).extend([target.undo] if target.undo and owing else [])
         for left in fault.plan.untouched:
             undos.setdefault(left.container_id, [])
     return undos

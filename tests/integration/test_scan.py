@@ -65,7 +65,7 @@ def broken(served: Coordinator, engine: PrivateEngine) -> str:
 
 def plant(engine: PrivateEngine, name: str, instance: str) -> None:
     """Rules in a container's network namespace, as a fault of a coordinator leaves them."""
-    comment = f"fault={FAULT} execution=gone instance={instance} expires=4000000000"
+    comment = f"exec=gone of={instance} until=4000000000"
     table = f'table inet tc_{FAULT} {{ comment "{comment}"; }}'
     pid = engine.docker("inspect", "--format", "{{.State.Pid}}", name)
     subprocess.run(["nsenter", "-t", pid, "-n", "nft", table], check=True)

@@ -15,7 +15,7 @@ import pytest
 from actors.docker.helper_image import PROGRAMS
 
 FAULT = "0123456789abcdef0123456789abcdef"
-COMMENT = f"fault={FAULT} execution=e1 instance=blue expires=1"
+COMMENT = "exec=e1 of=blue until=1"
 TABLES = f"""
 table inet tc_{FAULT} {{
     comment "{COMMENT}"

@@ -56,11 +56,11 @@ def test_every_claim_is_told_in_words() -> None:
 def test_marks_are_read_from_comments_and_labels() -> None:
     """The same four facts from a table's comment and from a container's labels; what does not read is nothing."""
     mark = Mark(instance="blue", execution="e1", fault="f1", expires=12.0)
-    assert mark_of_comment("fault=f1 execution=e1 instance=blue expires=12") == mark
+    assert mark_of_comment("exec=e1 of=blue until=12", "tc_f1") == mark
     labels = {"instance": "blue", "execution": "e1", "fault": "f1", "expires": "12.000"}
     assert mark_of_labels({f"test-coordinator.{name}": value for name, value in labels.items()}) == mark
     assert mark_of_comment("instance=blue") == mark_of_labels({}) == Mark()
-    assert mark_of_comment(f"fault=f execution=e instance=i expires={'9' * 400}").expires == 0.0
+    assert mark_of_comment(f"exec=e of=i until={'9' * 400}").expires == 0.0
     assert mark_of_labels({"test-coordinator.expires": "soon"}).expires == 0.0
 
 

@@ -37,7 +37,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Backend:
 
 def comment(instance: str = OWN, expires: float = LATER, of: str = "gone") -> str:
     """What a table says of itself."""
-    return f"fault={FAULT} execution={of} instance={instance} expires={expires:.0f}"
+    return f"exec={of} of={instance} until={expires:.0f}"
 
 
 @dataclass
@@ -264,7 +264,7 @@ async def test_where_no_namespace_can_be_seen_rules_stay_owed() -> None:
         report = await EngineScan(*ports, instance=OWN, playing=lambda _: False).scan()
         assert report.unable == ("network namespaces: no helper image",)
         (lock,) = report.left
-        assert lock.commands[0].endswith("netns.py remove '{fault}'")
+        assert lock.commands[0].endswith("netns.py remove ${FAULT}")
         assert place.locked == 1
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 import pytest
 
 from coordinator.errors import AbilityMissing
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.record import UndoState, Verdict
 from tests.fleet import Fleet, fleet
@@ -23,18 +25,35 @@ phases:
 SCENARIO = CRASH.replace("targets: {t:", "targets: {w: {names: [web]}, t:")
 
 
-def with_image(made: Fleet, calls: list[str], *, missing: bool = False) -> None:
-    """Note when the image is asked for, beside what is run."""
+@dataclass
+class Handy:
+    """The hands of an execution that note what they are asked to have ready."""
 
-    async def prepare() -> None:
-        calls.append("image")
-        if missing:
-            raise AbilityMissing("no helper image")
+    made: Fleet
+    calls: list[str]
+    missing: bool
+
+    async def run(self, command: DockerCommand) -> Outcome:
+        return await self.made.runner.run(command)
+
+    async def ready(self, commands: Collection[DockerCommand]) -> None:
+        if any(command.of_helper for command in commands):
+            self.calls.append("ready")
+            if self.missing:
+                raise AbilityMissing("no helper image")
+
+
+def with_hands(made: Fleet, calls: list[str], *, missing: bool = False) -> None:
+    """Note when helpers are to be ready, beside what is run."""
+
+    @asynccontextmanager
+    async def hands(execution_id: str) -> AsyncIterator[Handy]:
+        yield Handy(made, calls, missing)
 
     async def noted(command: DockerCommand) -> None:
         calls.append(" ".join(command.argv[:2] if command.argv[0] == "volume" else command.argv[:1]))
 
-    made.tools = replace(made.tools, prepare_helper=prepare)
+    made.tools = replace(made.tools, hands=hands)
     made.runner.before = noted
 
 
@@ -45,11 +64,11 @@ async def test_a_crash_is_played_to_the_end() -> None:
     calls: list[str] = []
     async with fleet("db") as made:
         made.engine.add("web", restart_policy="always")
-        with_image(made, calls)
+        with_hands(made, calls)
         execution = await made.play(SCENARIO)
 
         assert (execution.verdict, execution.undo) == (Verdict.PASSED, UndoState.COMPLETE), execution.reason
-        assert calls == ["volume create", "volume create", "image", "run", "start", "volume rm", "volume rm"]
+        assert calls == ["volume create", "volume create", "ready", "ready", "run", "start", "volume rm", "volume rm"]
         assert made.runner.verbs() == ["run", "start"]
         (helper,) = (text for _, text in made.runner.ran if text.startswith("run "))
         assert f"test-coordinator.execution={execution.id}" in helper
@@ -62,7 +81,7 @@ async def test_without_an_image_nothing_is_hit() -> None:
     """The verdict is error with the reason, no fault was armed, and the locks are released."""
     calls: list[str] = []
     async with fleet("db", "web") as made:
-        with_image(made, calls, missing=True)
+        with_hands(made, calls, missing=True)
         execution = await made.play(SCENARIO)
 
         assert (execution.verdict, execution.reason) == (Verdict.ERROR, "no helper image")
@@ -75,8 +94,8 @@ async def test_other_faults_need_no_image() -> None:
     """A scenario without a fault done by a helper does not ask for the image."""
     calls: list[str] = []
     async with fleet("db", "web") as made:
-        with_image(made, calls, missing=True)
+        with_hands(made, calls, missing=True)
         execution = await made.play(SCENARIO.replace("container_crash", "container_kill"))
 
-        assert "image" not in calls
+        assert "ready" not in calls
         assert execution.verdict is Verdict.FAILED

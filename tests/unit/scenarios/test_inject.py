@@ -12,7 +12,7 @@ from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.lifecycle import ContainerKill, ContainerPause, ContainerRestart
-from coordinator.faults.model import FaultSpec
+from coordinator.faults.model import FaultSpec, Surroundings
 from coordinator.record import FaultState
 from coordinator.scenarios.inject import Injection, PhaseTime
 from tests.conformance.virtual_time import Backend, virtual_backend
@@ -75,9 +75,13 @@ async def prepared(house: Fleet, spec: FaultSpec, key: str = "p/0") -> Lived:
     def tell(event: str, text: str = "", *, fault: str | None = None, target: str | None = None) -> None:
         told.append((event, text))
 
+    async def look_around() -> Surroundings:
+        return Surroundings(targets={spec.target: await house.engine.facts.containers()})
+
     injection = Injection(
         execution_id=str(UUID(int=1)), phase="p", key=key, spec=spec,
         container_ids=tuple(container.id for container in await house.engine.facts.containers()),
+        look_around=look_around, mark="execution=e instance=i expires=1",
         engine_id=house.engine.info.id, tools=replace(house.tools, metrics=metrics), tell=tell, fail=failures.append,
     )  # fmt: skip
     return Lived(injection, metrics, told, failures)

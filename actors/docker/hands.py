@@ -1,0 +1,126 @@
+"""The commands of one execution: those inside a network namespace go to one helper per namespace, which is kept open,
+fed with signs of life, and ends with the execution. It takes a few ms there, where a helper of its own takes 150.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from actors.docker.command_runner import DockerCommandRunner
+from actors.docker.session import Session
+from coordinator.errors import AbilityMissing
+from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.identity import LABEL_EXECUTION
+from coordinator.logging import action, log
+
+OPEN_DEADLINE_S: Final = 30.0
+CLOSE_DEADLINE_S: Final = 10.0
+REOPEN_PAUSE_S: Final = 0.5
+
+
+class NamespaceHands:
+    """Satisfies `ports.Hands` for one execution."""
+
+    def __init__(self, runner: DockerCommandRunner, execution_id: str, group: TaskGroup) -> None:
+        """Hold nothing yet. `group` runs what keeps the sessions alive."""
+        self._runner = runner
+        self._execution_id = execution_id
+        self._group = group
+        self._sessions: dict[str, Session] = {}
+        self._put: dict[str, dict[str, DockerCommand]] = {}
+        """What is put, by namespace and fault: put once more when a helper is lost and replaced."""
+        self._opening: dict[str, anyio.Lock] = {}
+        self._closed = False
+
+    async def ready(self, commands: Collection[DockerCommand]) -> None:
+        """See `ports.Hands`."""
+        if any(command.of_helper and not command.namespace for command in commands):
+            await self._runner.prepare_helper()
+        namespaces = {command.namespace: command for command in commands if command.namespace}
+        async with anyio.create_task_group() as group:
+            for command in namespaces.values():
+                group.start_soon(self._session, command)
+
+    async def run(self, command: DockerCommand) -> Outcome:
+        """Through the open helper of its namespace where there is one, else by itself. Raises as the runner does."""
+        session = self._sessions.get(command.namespace) if command.namespace else None
+        if session is None or session.ended.is_set():
+            return await self._runner.run(command)
+        with action("docker:command", argv=command.shown(), through=session.through) as told:
+            outcome = await session.ask(command)
+            told.add_success_fields(exit_code=outcome.exit_code, duration=round(outcome.duration_s, 4))
+        if outcome.ok and command.inside[0] == "put":
+            self._put.setdefault(command.namespace, {})[_fault(command)] = command
+        elif command.inside[0] == "remove":
+            self._put.get(command.namespace, {}).pop(command.inside[1].replace("-", ""), None)
+        if outcome.exit_code is None and command.inside[0] == "remove":
+            # The helper is gone or hangs: its leases end by themselves, but the look has to be somebody's.
+            return await self._runner.run(command)
+        return outcome
+
+    async def _session(self, command: DockerCommand) -> None:
+        """Open the helper of a namespace, unless it is open. Raises AbilityMissing, EngineUnreachable."""
+        namespace = command.namespace
+        async with self._opening.setdefault(namespace, anyio.Lock()):
+            session = self._sessions.get(namespace)
+            if session is not None and not session.ended.is_set():
+                return
+            session = Session(*await self._runner.hold(command.labelled({LABEL_EXECUTION: self._execution_id})))
+            self._group.start_soon(self._keep, session, command)
+            with anyio.move_on_after(OPEN_DEADLINE_S):
+                await session.opened.wait()
+            if not session.ready:
+                await session.close()
+                raise AbilityMissing(f"no helper in the network of {namespace[:12]}: {session.why()}")
+            self._sessions[namespace] = session
+
+    async def _keep(self, session: Session, command: DockerCommand) -> None:
+        """Read its answers and give signs of life while it lasts, whoever is cancelled; replace it when it is lost."""
+        with anyio.CancelScope(shield=True):
+            await session.serve()
+        if self._closed or not session.ready or not self._put.get(command.namespace):
+            return
+        log("helper:lost", "WARNING", container_id=command.namespace, reason=session.why())
+        await anyio.sleep(REOPEN_PAUSE_S)
+        try:
+            await self._session(command)
+        except AbilityMissing as error:
+            # Its target is gone or down; whoever puts it there again opens another.
+            log("helper:not_replaced", "WARNING", container_id=command.namespace, reason=str(error))
+            return
+        for put in list(self._put.get(command.namespace, {}).values()):
+            await self.run(put)
+
+    async def close(self) -> None:
+        """End all helpers; each takes out what is left of this execution in its namespace."""
+        self._closed = True
+        async with anyio.create_task_group() as group:
+            for session in self._sessions.values():
+                group.start_soon(session.close)
+        names = [session.name for session in self._sessions.values() if session.name]
+        if names:
+            await self._runner.run(DockerCommand(argv=("rm", "--force", *names), deadline_s=CLOSE_DEADLINE_S))
+
+
+@asynccontextmanager
+async def namespace_hands(runner: DockerCommandRunner, execution_id: str) -> AsyncIterator[NamespaceHands]:
+    """The hands of one execution, as long as it lasts."""
+    async with anyio.create_task_group() as group:
+        hands = NamespaceHands(runner, execution_id, group)
+        try:
+            yield hands
+        finally:
+            with anyio.move_on_after(CLOSE_DEADLINE_S, shield=True):
+                await hands.close()
+            group.cancel_scope.cancel(reason="the execution has ended")
+
+
+def _fault(put: DockerCommand) -> str:
+    """The fault that is put, as its tables are named."""
+    words = dict(word.split("=", maxsplit=1) for word in put.inside[1].split())
+    return words["fault"].replace("-", "")

@@ -1,0 +1,180 @@
+"""Follows targets that move while a fault is on: restarted, removed, put back by somebody else, or readdressed.
+
+What happened is read from the containers as they are; the engine's events only say when to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from coordinator.errors import EngineUnreachable, Refused
+from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.looks import UP, RunEnded, StateIs, Succeeded
+from coordinator.faults.model import FaultPlan, Surroundings, TargetPlan
+from coordinator.logging import log
+from coordinator.ports import EngineFacts
+from coordinator.scenarios.effects import Watch
+from coordinator.scenarios.undo import failure_text, run_all
+
+if TYPE_CHECKING:
+    from coordinator.scenarios.inject import Injection
+
+RECONNECT_S: Final = 1.0
+MOVING: Final = frozenset({
+    "die", "start", "destroy", "pause", "unpause", "stop", "restart", "rename", "connect", "disconnect",
+})  # fmt: skip
+"""The engine's events after which a container may not be what it was."""
+
+
+async def follow_engine(facts: EngineFacts, moved: Callable[[str], None]) -> None:
+    """Call `moved` with the id of a container that something happens to, through any number of the engine's restarts;
+    with an empty id when anything may have happened meanwhile. Runs until it is cancelled.
+    """
+    while True:
+        try:
+            async with facts.events() as events:
+                moved("")
+                async for event in events:
+                    if event.action in MOVING:
+                        moved(event.container_id)
+        except* EngineUnreachable:
+            # Whoever asks the engine for something tells of it.
+            pass
+        await anyio.sleep(RECONNECT_S)
+
+
+async def follow(injection: Injection) -> None:
+    """Look at the targets of a fault that is on whenever something happens to them, until cancelled."""
+    if injection.spec.one_off:
+        return
+    following = _Following(injection)
+    while True:
+        await injection.moved.wait()
+        injection.moved = anyio.Event()
+        try:
+            await following.look()
+        except (EngineUnreachable, Refused) as error:
+            log("fault:not_followed", "WARNING", fault=injection.id, reason=str(error))
+
+
+def holds(target: TargetPlan, container: ContainerFacts | None) -> bool:
+    """Whether the effect of a fault that was seen is still there."""
+    same_run = container is not None and container.started_at == target.started_at
+    match target.effect:
+        case StateIs():
+            return container is not None and same_run and container.state in target.effect.states
+        case RunEnded():
+            return container is None or container.state not in UP
+        case Succeeded():
+            return container is not None and same_run and container.state in UP
+        case _:
+            # A signal was delivered, a restart has happened: nothing of it lasts.
+            return True
+
+
+def what_happened(target: TargetPlan, container: ContainerFacts | None) -> str:
+    """Why a fault does not hold any more, in a few words."""
+    if container is None:
+        return "the container is gone, and the fault with it"
+    if container.state not in UP:
+        return f"the container is {container.state}, and the fault is gone with its run"
+    if container.started_at != target.started_at:
+        return "the container runs anew, without the fault"
+    return f"the container is {container.state} again: somebody else undid it"
+
+
+class _Following:
+    """One fault's targets since it came into force."""
+
+    def __init__(self, injection: Injection) -> None:
+        self._injection = injection
+        self._interrupted: dict[str, float] = {}
+        """Since when it does not hold, on the monotonic clock, by container id."""
+
+    async def look(self) -> None:
+        """Once. Raises EngineUnreachable, Refused."""
+        injection = self._injection
+        around = await injection.look_around()
+        containers = {each.id: each for each in around.of(injection.spec.aims())}
+        again = []
+        for target in self._effective():
+            container = containers.get(target.container_id)
+            if holds(target, container):
+                continue
+            self._note(target, container)
+            anew = container is not None and container.started_at != target.started_at
+            if container is not None and anew and container.state is ContainerState.RUNNING:
+                again.append(container)
+        if again and injection.spec.on_target_restart == "reapply":
+            await self._reapply(again, around)
+        if injection.spec.peers():
+            await self._readdress(tuple(containers.values()), around)
+
+    def _effective(self) -> list[TargetPlan]:
+        row = self._injection.armed_row
+        effective = {target.container_id for target in row.fault.targets if target.effective_at is not None}
+        return [target for target in self._injection.plan.targets if target.container_id in effective]
+
+    def _note(self, target: TargetPlan, container: ContainerFacts | None) -> None:
+        """On the timeline, once."""
+        if target.container_id in self._interrupted:
+            return
+        injection = self._injection
+        self._interrupted[target.container_id] = injection.tools.clock.monotonic()
+        text = what_happened(target, container)
+        injection.tell("fault_interrupted", text, fault=injection.id, target=target.name)
+
+    async def _reapply(self, containers: Sequence[ContainerFacts], around: Surroundings) -> None:
+        """On the new run, its undo durable first."""
+        injection = self._injection
+        plan = injection.planned(containers, around)
+        if not plan.targets:
+            return
+        await injection.make_ready(plan)
+        row, ids = injection.armed_row, {target.container_id for target in plan.targets}
+        undos = (*(undo for undo in row.undos if undo.container_id not in ids), *plan.undos)
+        await injection.save(row.model_copy(update={"undos": undos}))
+        injection.plan = FaultPlan(
+            targets=(*(each for each in injection.plan.targets if each.container_id not in ids), *plan.targets)
+        )
+        commands, fired_at = injection.commands(plan), injection.tools.clock.now()
+        outcomes = await run_all(injection.tools.runner, commands)
+        ran = dict(zip(commands, outcomes, strict=True))
+        watch = Watch(injection.tools.facts, injection.tools.clock, plan.targets, ran, fired_at)
+        effects = await watch.effects()
+        failed = next((failure_text(outcome) for outcome in outcomes if not outcome.ok), "no effect was seen")
+        for target in plan.targets:
+            if target.container_id not in effects:
+                injection.tell("fault_not_reapplied", failed, fault=injection.id, target=target.name)
+                continue
+            since = self._interrupted.pop(target.container_id)
+            gap_s = effects[target.container_id].monotonic - since
+            injection.tell("fault_reapplied", f"gap {gap_s:.1f} s", fault=injection.id, target=target.name)
+
+    async def _readdress(self, containers: Sequence[ContainerFacts], around: Surroundings) -> None:
+        """Change in place what names addresses that are others by now."""
+        injection = self._injection
+        known = {target.container_id: target for target in self._effective()}
+        fresh = injection.planned([each for each in containers if each.id not in self._interrupted], around)
+        moved = [
+            target
+            for target in fresh.targets
+            if target.container_id in known
+            and target.started_at == known[target.container_id].started_at
+            and target.inject != known[target.container_id].inject
+        ]
+        if not moved:
+            return
+        outcomes = await run_all(injection.tools.runner, injection.commands(FaultPlan(targets=tuple(moved))))
+        for target, outcome in zip(moved, outcomes, strict=True):
+            if outcome.ok:
+                known[target.container_id] = target
+                text = "follows the new addresses of the other side"
+                injection.tell("fault_followed", text, fault=injection.id, target=target.name)
+            else:
+                text = failure_text(outcome)
+                injection.tell("fault_not_followed", text, fault=injection.id, target=target.name)
+        injection.plan = FaultPlan(targets=tuple(known.get(each.container_id, each) for each in injection.plan.targets))

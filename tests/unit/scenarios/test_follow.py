@@ -1,0 +1,168 @@
+"""Targets that move while a fault is on, played on the simulated engine."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from coordinator.faults.facts import ContainerState
+from coordinator.record import Execution, FaultState, UndoState, Verdict
+from tests.conformance.virtual_time import Backend, virtual_backend
+from tests.fleet import Fleet, fleet
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Backend:
+    """Each event loop on a fresh virtual clock."""
+    return virtual_backend(request.param)
+
+
+def scenario(fault: str) -> str:
+    """Ten seconds of one fault on a and b."""
+    return (
+        "targets: {a: {names: [a]}, b: {names: [b]}}\n"
+        f"phases: [{{name: on, duration: 10s, faults: [{{{fault}, at: 1s}}]}}]\n"
+    )
+
+
+PAUSE = "type: container_pause, target: a"
+CUT = "type: network_partition, between: [a, b]"
+
+
+async def played(made: Fleet, text: str, *happens: tuple[float, str, str]) -> Execution:
+    """Played while these happen: so many seconds after the start, this, to that container."""
+    player = await made.player(text)
+
+    async def meanwhile() -> None:
+        begun = anyio.current_time()
+        for after, what, name in happens:
+            await anyio.sleep(max(0.0, begun + after - anyio.current_time()))
+            container = made.engine.state.find(name)
+            if what == "remove":
+                made.engine.remove(name)
+            elif what == "unpause":
+                made.engine.unpause(container.id)
+            else:
+                await getattr(made.engine, what)(container.id, *((0.0, 0.0) if what == "restart" else ()))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(meanwhile)
+        await player.play(f"{player.id}@/")
+    stored = await made.ledger.execution(player.id)
+    assert stored is not None
+    return stored
+
+
+def told(execution: Execution, event: str) -> list[str]:
+    """The texts of these entries of the timeline."""
+    return [entry.text for entry in execution.timeline if entry.event == event]
+
+
+async def test_by_default_a_fault_ends_with_its_run() -> None:
+    """The gap is on the timeline, the new run is left alone, and nothing is owed."""
+    async with fleet("a", "b") as made:
+        execution = await played(made, scenario(PAUSE), (4.0, "restart", "a"))
+
+        assert (execution.verdict, execution.undo) == (Verdict.PASSED, UndoState.COMPLETE)
+        assert len(told(execution, "fault_interrupted")) == 1
+        assert told(execution, "fault_reapplied") == []
+        assert made.runner.verbs() == ["pause"]
+        assert made.state("a") is ContainerState.RUNNING
+
+
+async def test_reapplied_on_the_next_run() -> None:
+    """The new run is hit as well, its undo durable before, the gap told, and it is put back in the end."""
+    async with fleet("a", "b") as made:
+        text = scenario(f"{PAUSE}, on_target_restart: reapply")
+        execution = await played(made, text, (4.0, "restart", "a"))
+
+        assert told(execution, "fault_reapplied")[0].startswith("gap ")
+        assert made.runner.verbs() == ["pause", "pause", "unpause"]
+        assert made.state("a") is ContainerState.RUNNING
+        (row,) = await made.rows()
+        assert (row.fault.state, row.undos[0].started_at) == (
+            FaultState.UNDONE, made.engine.state.find("a").started_at,
+        )  # fmt: skip
+
+
+async def test_what_somebody_put_back_is_not_broken_again() -> None:
+    """A person who unpauses the target keeps it running, whatever a restart would do."""
+    async with fleet("a", "b") as made:
+        text = scenario(f"{PAUSE}, on_target_restart: reapply")
+        execution = await played(made, text, (4.0, "unpause", "a"))
+
+        assert "somebody else" in told(execution, "fault_interrupted")[0]
+        assert made.runner.verbs() == ["pause"]
+
+
+@pytest.mark.parametrize("fault", [PAUSE, CUT], ids=["pause", "cut"])
+async def test_what_no_longer_exists_is_undone(fault: str) -> None:
+    """A target that was removed is told of, needs no undo, and the execution ends well."""
+    async with fleet("a", "b") as made:
+        execution = await played(made, scenario(fault), (4.0, "remove", "a"))
+
+        assert "gone" in told(execution, "fault_interrupted")[0]
+        assert execution.undo is UndoState.COMPLETE
+        assert made.engine.state.find("b").rules == {}
+
+
+async def test_rules_end_with_the_run_that_held_them() -> None:
+    """A partition is lost with its namespace; the other side keeps its rules, and none is left in the end."""
+    async with fleet("a", "b") as made:
+        execution = await played(made, scenario(CUT), (4.0, "restart", "a"))
+
+        assert execution.undo is UndoState.COMPLETE
+        assert len(told(execution, "fault_interrupted")) == 1
+        assert [made.engine.state.find(name).rules for name in ("a", "b")] == [{}, {}]
+
+
+async def test_a_partition_is_put_on_the_next_run() -> None:
+    """With reapply the new namespace gets the same rules."""
+    async with fleet("a", "b") as made:
+        execution = await played(made, scenario(f"{CUT}, on_target_restart: reapply"), (4.0, "restart", "a"))
+
+        assert len(told(execution, "fault_reapplied")) == 1
+        assert [made.engine.state.find(name).rules for name in ("a", "b")] == [{}, {}]
+        assert execution.verdict is Verdict.PASSED
+
+
+async def test_new_addresses_are_followed() -> None:
+    """When the other side moves to another address, the rules are changed in place."""
+    async with fleet("a", "b") as made:
+        player = await made.player(scenario(CUT))
+
+        async def move() -> None:
+            await anyio.sleep(4.0)
+            container = made.engine.state.find("b")
+            container.networks = {"bridge": "172.17.9.9"}
+            made.engine.pause(container.id)
+            await anyio.sleep(1.0)
+            (rules,) = made.engine.state.find("a").rules.values()
+            assert "172.17.9.9" in rules
+            made.engine.unpause(container.id)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(move)
+            await player.play(f"{player.id}@/")
+        execution = await made.ledger.execution(player.id)
+        assert execution is not None
+        assert len(told(execution, "fault_followed")) == 1
+
+
+async def test_an_engine_that_restarts_is_looked_at_again() -> None:
+    """What happened while nobody could see is found when the engine is back."""
+    async with fleet("a", "b") as made:
+        player = await made.player(scenario(PAUSE))
+
+        async def meanwhile() -> None:
+            await anyio.sleep(4.0)
+            made.engine.down()
+            await anyio.sleep(1.0)
+            made.engine.up()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(meanwhile)
+            await player.play(f"{player.id}@/")
+        assert player.view().undo is UndoState.COMPLETE
