@@ -61,7 +61,7 @@ def test_the_command_line_runs_one_death(capsys: pytest.CaptureFixture[str]) -> 
 @contextmanager
 def inject_before_the_ledger_write() -> Iterator[None]:
     """That a fault is fired reaches the disk only when its effect was seen."""
-    save = Injection._save
+    save = Injection.save
 
     async def late(self: Injection, row: FaultRow) -> None:
         if row.fault.state is FaultState.FIRED and not any(t.effective_at or t.outcome for t in row.fault.targets):
@@ -69,7 +69,7 @@ def inject_before_the_ledger_write() -> Iterator[None]:
         else:
             await save(self, row)
 
-    with mock.patch.object(Injection, "_save", late):
+    with mock.patch.object(Injection, "save", late):
         yield
 
 
