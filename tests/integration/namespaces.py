@@ -8,8 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -17,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from actors.docker.programs import queue_rules
-from actors.docker.programs.traffic import traffic
+from actors.docker.programs.traffic import Chain, Traffic, free_slot, traffic
 from tests.conftest import ROOT
 
 PROGRAMS = ROOT / "actors" / "docker" / "programs"
@@ -126,6 +125,20 @@ def pair() -> Iterator[tuple[Namespace, Namespace]]:
             subprocess.run(["ip", "netns", "del", each.name], check=False, capture_output=True)
 
 
+def table(family: str, fault: str, who: Traffic, side: str, chains: Iterable[Chain], lease_s: int) -> str:
+    """A fault's table as nft reads it, with the sets and the counter that its chains speak of."""
+    script = [f"table {family} tc_{fault} {{", "counter hits { }"]
+    for name, kind, networks in ((f"{side}4", "ipv4_addr", who.ipv4), (f"{side}6", "ipv6_addr", who.ipv6)):
+        elements = ", ".join(f"{each} timeout {lease_s}s" for each in networks)
+        inside = f"elements = {{ {elements} }};" if networks else ""
+        script.append(f"set {name} {{ type {kind}; flags interval,timeout; {inside} }}")
+    for chain in chains:
+        devices = f"devices = {{ {', '.join(chain.devices)} }}" if chain.devices else ""
+        script.append(f"chain {chain.name} {{ type filter hook {chain.hook} {devices} priority {chain.priority};")
+        script += [*chain.rules, "}"]
+    return "\n".join([*script, "}"]) + "\n"
+
+
 class Emulated:
     """The emulator inside a namespace, and the tables that feed it."""
 
@@ -150,7 +163,7 @@ class Emulated:
 
     def put(self, kind: str, params: dict[str, Any], about: dict[str, Any] | None = None, lease_s: int = 600) -> str:
         """One more fault, as rules of the emulator and of the kernel."""
-        fault, slot = uuid4().hex, queue_rules.free_slot({each["slot"] for each in self.rules})
+        fault, slot = uuid4().hex, free_slot({each["slot"] for each in self.rules})
         self.set([*self.rules, {"fault": fault, "slot": slot, "kind": kind, "params": params}])
         who = traffic(about, "match")
         native = subprocess.run(
@@ -160,17 +173,8 @@ class Emulated:
             capture_output=True,
             check=False,
         )
-        script = [f"table inet tc_{fault} {{", "counter hits { }"]
-        for name, kind_of_set, networks in (("from4", "ipv4_addr", who.ipv4), ("from6", "ipv6_addr", who.ipv6)):
-            elements = ", ".join(f"{each} timeout {lease_s}s" for each in networks)
-            inside = f"elements = {{ {elements} }};" if networks else ""
-            script.append(f"set {name} {{ type {kind_of_set}; flags interval,timeout; {inside} }}")
-        for chain in queue_rules.chains(who, slot, native=native.returncode == 0):
-            script.append(
-                f"chain {chain.name} {{ type filter hook {chain.hook} priority {chain.priority}; policy accept;"
-            )
-            script += [*chain.rules, "}"]
-        self.namespace.run("nft", "-f", "-", given="\n".join([*script, "}"]) + "\n")
+        chains = queue_rules.chains(who, slot, native=native.returncode == 0)
+        self.namespace.run("nft", "-f", "-", given=table("inet", fault, who, "from", chains, lease_s))
         if native.returncode != 0:
             program = "import sys; from actors.docker.programs.queue_rules import add_target; add_target(sys.argv[1])"
             self.namespace.run("env", f"PYTHONPATH={ROOT}", sys.executable, "-c", program, f"tc_{fault}")
@@ -214,46 +218,37 @@ def emulated(namespace: Namespace, seed: int = 3) -> Iterator[Emulated]:
 
 
 def transfer(source: Namespace, sink: Namespace, seconds: float, port: int = 7000) -> float:
-    """Mbit/s of one TCP connection, as the receiving end counts them."""
-    receiver = sink.start(sys.executable, "-c", RECEIVER, str(port))
-    assert receiver.stdout is not None
-    assert receiver.stdout.readline() == "listening\n"
-    with receiver:
-        source.run(sys.executable, "-c", SENDER, sink.ipv4, str(port), str(seconds), timeout_s=seconds + GENEROUS_S)
-        out, _ = receiver.communicate(timeout=GENEROUS_S)
+    """Mbit/s of one TCP connection, as the receiving end counts them, from the first byte on for so many seconds."""
+    with sink.start(sys.executable, "-c", RECEIVER, str(port), str(seconds)) as receiver:
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline() == "listening\n"
+        source.run(sys.executable, "-c", SENDER, sink.ipv4, str(port), timeout_s=seconds + GENEROUS_S)
+        out, error = receiver.communicate(timeout=GENEROUS_S)
+    assert out, error
     return float(out)
 
 
-def settled(condition: Any, what: str) -> None:
-    """Wait until it holds."""
-    until = time.monotonic() + GENEROUS_S
-    while not condition():
-        assert time.monotonic() < until, f"never came: {what}"
-        time.sleep(0.02)
-
-
-# The rate is from the first byte that arrived to the last.
 RECEIVER = """
 import socket, sys, time
 server = socket.create_server(("0.0.0.0", int(sys.argv[1])))
 print("listening", flush=True)
 connection, _ = server.accept()
-buffer, count, first = bytearray(1 << 20), 0, None
-while got := connection.recv_into(buffer):
+buffer = bytearray(1 << 20)
+connection.recv_into(buffer)
+first = last = time.monotonic()
+count = 0
+while last - first < float(sys.argv[2]) and (got := connection.recv_into(buffer)):
     last = time.monotonic()
-    if first is None:
-        first = last
-    else:
-        count += got
+    count += got
 print(count * 8 / 1e6 / (last - first))
 """
 SENDER = """
-import socket, sys, time
-connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-block, until = bytes(1 << 18), time.monotonic() + float(sys.argv[3])
-connection.settimeout(20)
-while time.monotonic() < until:
-    connection.send(block)
-connection.shutdown(socket.SHUT_WR)
-connection.recv(1)
+import socket, sys
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+block = bytes(1 << 18)
+try:
+    while True:
+        connection.send(block)
+except ConnectionError:
+    pass
 """

@@ -29,6 +29,7 @@ from actors.docker.programs.fields import Fields, Malformed
 from actors.docker.programs.impairments import KINDS, NEEDS_CONTENT, Fate, Impairment, flipped, impairment
 from actors.docker.programs.packet_copies import Copies
 from actors.docker.programs.packet_queue import ACCEPT, DROP, Answer, Packet, PacketQueue, QueueTaken
+from actors.docker.programs.traffic import SLOTS
 
 OK, FAILED, USAGE = 0, 1, 2
 LONGEST_LINE = 1 << 20
@@ -45,7 +46,7 @@ class Rule:
         """Raises Malformed."""
         fields = Fields(given, where)
         self.fault = fields.text("fault", None)
-        self.bit = queue_rules.bit(int(fields.number("slot", None, 0, queue_rules.SLOTS - 1)))
+        self.bit = queue_rules.bit(int(fields.number("slot", None, 0, SLOTS - 1)))
         self.kind = fields.text("kind", None, KINDS)
         self.asked = fields.anything("params")
         self.effect: Impairment = impairment(self.kind, Fields(self.asked, f"{where}.params"), random)

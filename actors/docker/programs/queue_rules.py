@@ -10,17 +10,13 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import NamedTuple
 
-from actors.docker.programs.fields import Malformed
-from actors.docker.programs.traffic import Traffic
+from actors.docker.programs.traffic import Chain, Traffic
 
 QUEUE = 0x7C00
 """The number of the emulator's queue in every namespace; programs of users have theirs from 0 on."""
 
 MASK = 0xFFFF_0000
-SLOTS = 16
-"""As many faults of the emulator a namespace can have at once: one bit each, the upper ones of the mark."""
 
 RAW, MANGLE = -300, -150
 MARKING, QUEUEING, CLEANING = "marking", "queueing", "cleaning"
@@ -32,26 +28,9 @@ add rule inet tc_probe {QUEUEING} queue num {QUEUE} bypass
 """For `nft -c -f -`, which changes nothing: it succeeds where nft itself can queue."""
 
 
-class Chain(NamedTuple):
-    """A chain on a hook, and its rules."""
-
-    name: str
-    hook: str
-    priority: int
-    rules: tuple[str, ...]
-
-
 def bit(slot: int) -> int:
-    """What a fault in this slot sets in the mark."""
+    """What a fault in this slot sets in the mark: the upper half has one for each of traffic.SLOTS."""
     return 1 << (16 + slot)
-
-
-def free_slot(taken: set[int]) -> int:
-    """A slot that no fault of the namespace has. Raises Malformed when there is none."""
-    for slot in range(SLOTS):
-        if slot not in taken:
-            return slot
-    raise Malformed(f"{SLOTS} faults of this kind are on in this network namespace already: no more than that at once")
 
 
 def chains(traffic: Traffic, slot: int, *, native: bool) -> tuple[Chain, ...]:

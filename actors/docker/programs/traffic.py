@@ -17,6 +17,20 @@ WITH_PORTS = ("tcp", "udp")
 MAX_PORT = 65_535
 
 
+SLOTS = 16
+"""As many faults of the emulator, and as many of bandwidth, a namespace can have at once. Each is told by its slot."""
+
+
+class Chain(NamedTuple):
+    """A chain on a hook, and its rules; of the family netdev where it names devices, else of inet."""
+
+    name: str
+    hook: str
+    priority: int
+    rules: tuple[str, ...]
+    devices: tuple[str, ...] = ()
+
+
 class Traffic(NamedTuple):
     """Packets exchanged with these networks. Ports are of either end: the target's own, or the other side's."""
 
@@ -44,6 +58,14 @@ class Traffic(NamedTuple):
             return [""]
         protocols = "{ icmp, ipv6-icmp }" if self.protocol == "icmp" else self.protocol
         return [f" meta l4proto {protocols}"]
+
+
+def free_slot(taken: set[int]) -> int:
+    """A slot that no fault of its sort in the namespace has. Raises Malformed when there is none."""
+    for slot in range(SLOTS):
+        if slot not in taken:
+            return slot
+    raise Malformed(f"{SLOTS} faults of this sort are on in this network namespace already: no more than that at once")
 
 
 def traffic(given: object, where: str) -> Traffic:

@@ -1,24 +1,14 @@
 """The chains that feed the emulator. What the kernel makes of them is in the integration tests."""
 
-import pytest
-
 from actors.docker.programs import queue_rules
-from actors.docker.programs.fields import Malformed
-from actors.docker.programs.traffic import traffic
+from actors.docker.programs.traffic import SLOTS, traffic
 
 
 def test_every_slot_has_a_bit_of_its_own() -> None:
     """All of them together are the mask."""
-    bits = [queue_rules.bit(slot) for slot in range(queue_rules.SLOTS)]
-    assert len(set(bits)) == queue_rules.SLOTS
+    bits = [queue_rules.bit(slot) for slot in range(SLOTS)]
+    assert len(set(bits)) == SLOTS
     assert sum(bits) == queue_rules.MASK
-
-
-def test_slots_are_given_until_there_is_none() -> None:
-    """The lowest that is free, then an error that says how many there are."""
-    assert queue_rules.free_slot({0, 1, 3}) == 2
-    with pytest.raises(Malformed, match="16 faults"):
-        queue_rules.free_slot(set(range(queue_rules.SLOTS)))
 
 
 def test_packets_are_marked_then_queued_then_unmarked() -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from actors.docker.programs.fields import Malformed
-from actors.docker.programs.traffic import ANYWHERE, traffic
+from actors.docker.programs.traffic import ANYWHERE, SLOTS, free_slot, traffic
 
 
 def test_nothing_said_is_everything_but_loopback() -> None:
@@ -19,6 +19,13 @@ def test_peers_are_told_apart_by_family() -> None:
     about = traffic({"peers": ["fd00::5/64", "10.0.0.1", "10.0.0.1/32", "10.0.0.9/24"]}, "m")
     assert about.ipv4 == ("10.0.0.0/24", "10.0.0.1/32")
     assert about.ipv6 == ("fd00::/64",)
+
+
+def test_slots_are_given_until_there_is_none() -> None:
+    """The lowest that is free, then an error that says how many there are."""
+    assert free_slot({0, 1, 3}) == 2
+    with pytest.raises(Malformed, match="16 faults"):
+        free_slot(set(range(SLOTS)))
 
 
 def test_ports_are_of_either_end() -> None:
