@@ -35,6 +35,8 @@ class NamespaceHands:
         self._put: dict[str, dict[str, DockerCommand]] = {}
         """What is put, by namespace and fault: put once more when a helper is lost and replaced."""
         self._opening: dict[str, anyio.Lock] = {}
+        self._names: list[str] = []
+        """Of every helper container that was opened: the engine keeps those that have ended."""
         self._closed = False
 
     async def ready(self, commands: Collection[DockerCommand]) -> None:
@@ -71,6 +73,8 @@ class NamespaceHands:
             if session is not None and not session.ended.is_set():
                 return
             session = Session(*await self._runner.hold(command.labelled({LABEL_EXECUTION: self._execution_id})))
+            if session.name:
+                self._names.append(session.name)
             self._group.start_soon(self._keep, session, command)
             with anyio.move_on_after(OPEN_DEADLINE_S):
                 await session.opened.wait()
@@ -102,9 +106,8 @@ class NamespaceHands:
         async with anyio.create_task_group() as group:
             for session in self._sessions.values():
                 group.start_soon(session.close)
-        names = [session.name for session in self._sessions.values() if session.name]
-        if names:
-            await self._runner.run(DockerCommand(argv=("rm", "--force", *names), deadline_s=CLOSE_DEADLINE_S))
+        if self._names:
+            await self._runner.run(DockerCommand(argv=("rm", "--force", *self._names), deadline_s=CLOSE_DEADLINE_S))
 
 
 @asynccontextmanager

@@ -153,8 +153,9 @@ def coordinator(folder: Path, **settings: str) -> Iterator[Coordinator]:
 def scenario(
     faults: list[dict[str, object]], *, names: list[str], duration: str = "60s", **more: object
 ) -> dict[str, object]:
-    """A definition with one phase that hits the containers of these names."""
-    phase = {"name": "fault", "duration": duration, "faults": [{"target": "t", **fault} for fault in faults]}
+    """A definition with one phase that hits the containers of these names, or the targets that a fault names itself."""
+    aimed = [fault if "between" in fault else {"target": "t", **fault} for fault in faults]
+    phase = {"name": "fault", "duration": duration, "faults": aimed}
     return {
         "apiVersion": "test-coordinator/v1",
         "kind": "Scenario",
