@@ -30,6 +30,7 @@ FAULTS: Final = (
     "type: container_restart, grace: 1s",
     "type: exec, command: [do], undo_command: [undo]",
 )
+CUT: Final = "type: network_partition"
 
 
 @dataclass(slots=True)
@@ -122,7 +123,13 @@ class CrashWorld:
 
     def _fault(self, dice: Random, duration: int, target: str) -> str:
         at = dice.randint(0, duration)
-        parts = [dice.choice(FAULTS), f"target: {target}", f"at: {at}s"]
+        kind = dice.choice((*FAULTS, CUT))
+        if kind == CUT:
+            parts = [CUT, f"between: [{', '.join(dice.sample(self.names, 2))}]", f"at: {at}s"]
+        else:
+            parts = [kind, f"target: {target}", f"at: {at}s"]
+        if "container_restart" not in kind and dice.random() < 0.3:
+            parts.append("on_target_restart: reapply")
         if dice.random() < 0.3 and at < duration:
             parts.append(f"for: {dice.randint(1, duration - at)}s")
         return "{" + ", ".join(parts) + "}"
@@ -187,6 +194,8 @@ class CrashWorld:
             # What `do` broke ends with its run, and so does what is owed for it.
             if state == ContainerState.RUNNING and self.altered.get(name) == engine.state.find(name).runs:
                 self.violated(f"{name} is left altered inside")
+            if state != REMOVED and engine.state.find(name).rules:
+                self.violated(f"{name} is left with rules in its network")
 
     def _alone(self, engine: SimulatedEngine, deeds: list[Deed]) -> bool:
         """Whether nothing of ours was near the container when and after people last did something to it."""
