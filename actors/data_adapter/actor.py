@@ -18,7 +18,7 @@ from actors.data_adapter.presence import HEARTBEAT_S, Announcement, Presence
 from actors.data_adapter.store import Denied, Keeper, OfAnother, Place, Unreachable, Unusable
 from coordinator.errors import LedgerUnavailable
 from coordinator.logging import log
-from coordinator.ports import Outbox
+from coordinator.outbox import Outbox
 from coordinator.supervision import Backoff, ChildContext
 
 if TYPE_CHECKING:

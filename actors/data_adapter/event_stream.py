@@ -9,7 +9,7 @@ from redis.typing import EncodableT, FieldT
 
 from actors.data_adapter.redis_store import Overtaken, RedisStore
 from actors.data_adapter.store import Place
-from coordinator.ports import EntryTold, Outbox
+from coordinator.outbox import EntryTold, Outbox
 from coordinator.record import stamp
 
 KEPT: Final = 10_000

@@ -15,7 +15,7 @@ from actors.data_adapter.history_rows import statements, used_scenarios
 from actors.data_adapter.schema import prepare
 from actors.data_adapter.store import BadRecord, Unreachable
 from coordinator.logging import log
-from coordinator.ports import Change, Outbox
+from coordinator.outbox import Change, Outbox
 
 BATCH: Final = 1000
 PURGE_EVERY_S: Final = 3600.0

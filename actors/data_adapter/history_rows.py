@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from actors.data_adapter.database import Statement
-from coordinator.ports import Change, EntryTold, ExecutionSaved, FaultSaved, SamplesTaken
+from coordinator.outbox import Change, EntryTold, ExecutionSaved, FaultSaved, SamplesTaken
 from coordinator.record import Sample
 
 SAMPLES: TypeAdapter[tuple[Sample, ...]] = TypeAdapter(tuple[Sample, ...])

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 import anyio
 
 from actors.ledger.writes import SAMPLES, Acknowledge, Write
-from coordinator.ports import Change, EntryTold, ExecutionSaved, FaultSaved, OutboxBatch, SamplesTaken
+from coordinator.outbox import Change, EntryTold, ExecutionSaved, FaultSaved, OutboxBatch, SamplesTaken
 from coordinator.record import Execution, FaultRow, Series, Submission, TimelineEntry
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class Telling:
 
 
 class OutboxCalls(ABC):
-    """Satisfies `coordinator.ports.Outbox` on the primitives of a ledger."""
+    """Satisfies `coordinator.outbox.Outbox` on the primitives of a ledger."""
 
     _telling: Telling
 
@@ -95,24 +95,24 @@ class OutboxCalls(ABC):
         """Ask. Raises LedgerUnavailable."""
 
     async def ledger(self) -> str:
-        """See `ports.Outbox`."""
+        """See `outbox.Outbox`."""
         return await self._read(lambda connection: str(connection.execute("SELECT ledger FROM outbox").fetchone()[0]))
 
     async def changes(self, after: int, limit: int, *, timeline_only: bool = False) -> OutboxBatch:
-        """See `ports.Outbox`."""
+        """See `outbox.Outbox`."""
         selected = _TIMELINE if timeline_only else _EVERYTHING
         return await self._read(lambda connection: _changes(connection, selected, after, limit))
 
     async def news(self, position: int) -> None:
-        """See `ports.Outbox`."""
+        """See `outbox.Outbox`."""
         await self._telling.news(position)
 
     async def acknowledge(self, position: int) -> None:
-        """See `ports.Outbox`."""
+        """See `outbox.Outbox`."""
         await self._write(Acknowledge(position))
 
     async def lag(self) -> int:
-        """See `ports.Outbox`."""
+        """See `outbox.Outbox`."""
         return await self._read(lambda connection: int(connection.execute(_LAG).fetchone()[0]))
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from actors.ledger import MemoryLedger
 from actors.ledger.outbox import BATCH_BYTES
-from coordinator.ports import Change, EntryTold, ExecutionSaved, FaultSaved, Ledger, Outbox, SamplesTaken
+from coordinator.outbox import Change, EntryTold, ExecutionSaved, FaultSaved, Outbox, SamplesTaken
+from coordinator.ports import Ledger
 from coordinator.record import FaultState, Sample, Series, Submission
 from tests.unit.ledger.living import BEGAN, alive, entry, execution, fault_row, ledger_in
 

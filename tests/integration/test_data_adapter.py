@@ -17,7 +17,7 @@ from actors.data_adapter.config import AdapterConfig
 from actors.data_adapter.postgres import STATEMENT_TIMEOUT_S, Postgres
 from coordinator.identity import Identity
 from coordinator.logging import Message, configure
-from coordinator.ports import OutboxBatch
+from coordinator.outbox import OutboxBatch
 from coordinator.supervision import Backoff
 from tests.integration.services import PostgresServer, RedisServer
 

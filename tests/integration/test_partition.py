@@ -150,7 +150,7 @@ async def until_replaced(hands: NamespaceHands, lost: list[str]) -> None:
     """Wait until another helper holds the rules."""
     with anyio.fail_after(30):
         # The engine is asked, as a person would: it tells a test of nothing.
-        while not (set(helpers()) - set(lost)):  # noqa: ASYNC110
+        while not (set(helpers()) - set(lost)):  # noqa: ASYNC110  # another process sends no event
             await anyio.sleep(0.05)
 
 

@@ -64,6 +64,7 @@ def test_every_endpoint_answers_curl(served: Coordinator) -> None:
         ("GET", "/api/v1/executions/{execution_id}", execution, None, 200),
         ("GET", "/api/v1/executions/{execution_id}/events", execution, None, 200),
         ("GET", "/api/v1/executions/{execution_id}/report", execution, None, 200),
+        ("GET", "/api/v1/executions/{execution_id}/samples", execution, None, 200),
         ("DELETE", "/api/v1/executions/{execution_id}", execution, None, 409),
         ("PUT", "/api/v1/scenarios/{name}", "mine", {"definition": MINE}, 201),
         ("GET", "/api/v1/scenarios", "", None, 200),

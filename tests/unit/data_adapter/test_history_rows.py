@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 from actors.data_adapter.database import Statement
 from actors.data_adapter.history_rows import statements, used_scenarios
-from coordinator.ports import Change, EntryTold, ExecutionSaved, FaultSaved, SamplesTaken
+from coordinator.outbox import Change, EntryTold, ExecutionSaved, FaultSaved, SamplesTaken
 from coordinator.record import AssertionResult, Sample, Series, Submission, TimelineEntry
 from tests.unit.ledger.living import entry, execution, fault_row
 

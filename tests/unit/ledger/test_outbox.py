@@ -12,7 +12,7 @@ import pytest
 from actors.ledger import LedgerActor, writes
 from actors.ledger.schema import MIGRATIONS
 from actors.ledger.store import Store
-from coordinator.ports import Change, EntryTold, ExecutionSaved, FaultSaved, SamplesTaken
+from coordinator.outbox import Change, EntryTold, ExecutionSaved, FaultSaved, SamplesTaken
 from coordinator.record import Sample, Series, Submission
 from tests.unit.ledger.living import BEGAN, Life, alive, entry, execution, fault_row, ledger_in
 
