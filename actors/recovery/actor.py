@@ -13,13 +13,14 @@ import anyio
 from actors.recovery.orphans import Orphans
 from actors.recovery.scan import EngineScan
 from coordinator.errors import Conflict, EngineUnreachable, LedgerUnavailable, NotFound
+from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import TargetLock
-from coordinator.faults.leftovers import ScanReport
+from coordinator.faults.leftovers import ScanReport, mark_of_labels
 from coordinator.faults.locks import unlock_command
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
 from coordinator.record import FaultRow, FaultState
-from coordinator.scenarios.undo import Undoer, run_all
+from coordinator.scenarios.undo import Undoer, failure_text, run_all
 from coordinator.supervision import ChildContext
 
 FIRST_PASS_S: Final = 20.0
@@ -31,6 +32,7 @@ LONGEST_RETRY_S: Final = 60.0
 """Also how often it looks for locks that a killed command left, when nothing is outstanding."""
 
 PURGE_EVERY_S: Final = 3600.0
+REMOVE_S: Final = 30.0
 
 
 class RecoveryActor:
@@ -135,6 +137,7 @@ class RecoveryActor:
                 await self._undo_all(await self._orphans.rows(), deadline_s)
                 await self._orphans.settle()
                 await self._release_locks()
+                await self._remove_helpers()
                 await self._scan_where_called_for()
                 return await self._orphans.rows()
             except LedgerUnavailable as error:
@@ -278,6 +281,23 @@ class RecoveryActor:
         except EngineUnreachable as error:
             self._trouble = str(error)
             log("recovery:locks_not_seen", "WARNING", reason=str(error))
+
+    async def _remove_helpers(self) -> None:
+        """Remove the helpers of executions that ended with a coordinator: the engine keeps what has ended."""
+        try:
+            for helper in await self._facts.helpers():
+                mark = mark_of_labels(helper.labels)
+                if mark.instance != self._instance or not mark.execution or self._playing(mark.execution):
+                    continue
+                if await self._ledger.execution(mark.execution) is None:
+                    continue
+                remove = DockerCommand(argv=("rm", "--force", helper.id), deadline_s=REMOVE_S)
+                (outcome,) = await run_all(self._runner, [remove])
+                if not outcome.ok:
+                    self._trouble = f"the helper {helper.name} could not be removed: {failure_text(outcome)}"
+        except EngineUnreachable as error:
+            self._trouble = str(error)
+            log("recovery:helpers_not_seen", "WARNING", reason=str(error))
 
     def _tell_unknown(self, lock: TargetLock) -> None:
         """Once, and not again at every look: nothing here will ever release it."""

@@ -17,7 +17,7 @@ from coordinator.faults.facts import ContainerState
 from coordinator.faults.lifecycle import ContainerPause
 from coordinator.faults.locks import lock_command
 from coordinator.faults.looks import Undo
-from coordinator.identity import Identity
+from coordinator.identity import Identity, labels
 from coordinator.logging import Message, configure
 from coordinator.record import ExecutionState, FaultState, UndoState, Verdict
 from coordinator.supervision import ChildState
@@ -224,6 +224,21 @@ async def test_locks_of_others_stay() -> None:
         life = await place.begin()
         await life.recovery.recover(5)
         assert place.locked() == ["chaos-2", INSTANCE]
+
+
+async def test_helpers_of_the_dead_are_removed() -> None:
+    """The engine keeps the helper of an execution that died: it is removed; another instance's stays, and so does one
+    of an execution that the ledger knows nothing of.
+    """
+    async with scene() as place:
+        await place.dead(PAUSE)
+        (execution,) = await place.disk.executions()
+        for name, instance, of in (
+            ("own", INSTANCE, execution.id), ("theirs", "chaos-2", execution.id), ("unknown", INSTANCE, "unknown"),
+        ):  # fmt: skip
+            place.engine.add(name, labels=labels("helper", instance, execution=of))
+        await place.begin()
+        assert [helper.name for helper in await place.engine.facts.helpers()] == ["theirs", "unknown"]
 
 
 async def test_a_lock_nobody_knows_is_told_once() -> None:
