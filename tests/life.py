@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from random import Random
 from sqlite3 import Connection
 from typing import Final, TypeVar
@@ -17,6 +18,7 @@ import anyio
 from actors.chaos import ChaosActor
 from actors.contract import Actor
 from actors.docker.simulated import SimulatedEngine
+from actors.docker.simulated_hands import simulated_hands
 from actors.executions import ExecutionsActor
 from actors.ledger.facade import LedgerCalls
 from actors.ledger.memory import MemoryLedger
@@ -138,7 +140,15 @@ class Life:
         undoer = Undoer(runner, facts, self.ledger, clock)
         self.executions = ExecutionsActor(
             Rules(instance=INSTANCE, policy=Policy(opt_in=False), timeout_s=timeout_s),
-            Tools(runner, facts, self.ledger, clock, undoer, undo_deadline_s),
+            Tools(
+                runner,
+                facts,
+                self.ledger,
+                clock,
+                undoer,
+                undo_deadline_s,
+                hands=partial(simulated_hands, runner, self._renew),
+            ),
             prober or EngineProber(engine),
             max_concurrent=max_concurrent,
             stop_timeout_s=8.0,
@@ -170,6 +180,10 @@ class Life:
     def _report(self, report: Report) -> None:
         if report.kind not in {ReportKind.PROGRESS, ReportKind.SHUTDOWN}:
             self.troubles.append(report)
+
+    def _renew(self, execution_id: str) -> None:
+        if not self.dead:
+            self.engine.state.renew(execution_id)
 
     def check_engine(self) -> None:
         """Raise EngineUnreachable if this life is over."""

@@ -269,7 +269,7 @@ class SimulatedRunner:
                 raise EngineError("cannot join network of a non running container")
             match asked:
                 case ["put", mark, rules]:
-                    container.rules[mark.split()[0].removeprefix("fault=")] = rules
+                    self._engine.state.put(container, mark, rules)
                 case ["remove", fault]:
                     container.rules.pop(fault, None)
                 case _:

@@ -20,6 +20,9 @@ from coordinator.ports import Clock
 
 UP: Final = (ContainerState.RUNNING, ContainerState.PAUSED)
 KILLED: Final = 137
+RULE_LEASE_S: Final = 10.0
+"""How long rules in a network namespace live after their last renewal, as netns.py puts them."""
+
 LOG_LENGTH: Final = 256
 """How many events an engine remembers."""
 
@@ -30,6 +33,15 @@ class EngineError(Exception):
 
 class ConnectionCut(Exception):
     """The engine went down before it answered."""
+
+
+@dataclass(slots=True)
+class Rules:
+    """A fault in a network namespace, as it was put. It matches until its lease ends, on the monotonic clock."""
+
+    mark: str
+    text: str
+    until: float
 
 
 @dataclass(slots=True)
@@ -59,8 +71,8 @@ class SimulatedContainer:
     """The restart policy is off until the next start: somebody stopped or signalled it through the engine."""
     ended: anyio.Event = field(default_factory=anyio.Event)
     """Set when the present run ends."""
-    rules: dict[str, str] = field(default_factory=dict)
-    """What is put into its network namespace, by the fault's id; it ends with the run."""
+    rules: dict[str, Rules] = field(default_factory=dict)
+    """What was put into its network namespace, by the fault's id; it ends with the run."""
 
     @property
     def up(self) -> bool:
@@ -150,6 +162,24 @@ class EngineState:
             if reference in {container.id, container.name}:
                 return container
         raise EngineError(f"No such container: {reference}")
+
+    def put(self, container: SimulatedContainer, mark: str, text: str) -> None:
+        """Rules in its network namespace, in place of those of the same fault."""
+        fault = mark.split(maxsplit=1)[0].removeprefix("fault=")
+        container.rules[fault] = Rules(mark, text, self._clock.monotonic() + RULE_LEASE_S)
+
+    def rules(self, reference: str) -> dict[str, str]:
+        """The rules in force in its network namespace, by the fault's id."""
+        now = self._clock.monotonic()
+        return {fault: each.text for fault, each in self.find(reference).rules.items() if each.until > now}
+
+    def renew(self, execution_id: str) -> None:
+        """Let the leases of an execution's rules run anew, but for those that have ended."""
+        now = self._clock.monotonic()
+        for container in self.containers.values():
+            for each in container.rules.values():
+                if f"execution={execution_id} " in each.mark and each.until > now:
+                    each.until = now + RULE_LEASE_S
 
     def pause(self, reference: str) -> None:
         """Freeze a running container."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final, TypeVar
@@ -23,6 +24,7 @@ from anyio.lowlevel import checkpoint
 
 from actors.chaos import ChaosActor
 from actors.docker.simulated import SimulatedEngine
+from actors.docker.simulated_hands import simulated_hands
 from actors.executions import ExecutionsActor
 from actors.ledger import LedgerActor
 from actors.prober import container_probe
@@ -198,7 +200,15 @@ class SimulatedCoordinator:
         undoer = Undoer(self._runner, facts, self.ledger, clock)
         self.executions = ExecutionsActor(
             rules,
-            Tools(self._runner, facts, self.ledger, clock, undoer, undo_deadline_s),
+            Tools(
+                self._runner,
+                facts,
+                self.ledger,
+                clock,
+                undoer,
+                undo_deadline_s,
+                hands=partial(simulated_hands, self._runner, self._renew),
+            ),
             ContainerProber(self),
             max_concurrent=max_concurrent,
             stop_timeout_s=8.0,
@@ -242,6 +252,10 @@ class SimulatedCoordinator:
                 process.scope.cancel()
         self._scope.cancel()
         self.died.set()
+
+    def _renew(self, execution_id: str) -> None:
+        if not self.dead:
+            self.engine.state.renew(execution_id)
 
     def check(self) -> None:
         """Raise Died in a dead one."""

@@ -194,7 +194,7 @@ class CrashWorld:
             # What `do` broke ends with its run, and so does what is owed for it.
             if state == ContainerState.RUNNING and self.altered.get(name) == engine.state.find(name).runs:
                 self.violated(f"{name} is left altered inside")
-            if state != REMOVED and engine.state.find(name).rules:
+            if state != REMOVED and engine.state.rules(name):
                 self.violated(f"{name} is left with rules in its network")
 
     def _alone(self, engine: SimulatedEngine, deeds: list[Deed]) -> bool:

@@ -105,7 +105,7 @@ async def test_what_no_longer_exists_is_undone(fault: str) -> None:
 
         assert "gone" in told(execution, "fault_interrupted")[0]
         assert execution.undo is UndoState.COMPLETE
-        assert made.engine.state.find("b").rules == {}
+        assert made.engine.state.rules("b") == {}
 
 
 async def test_rules_end_with_the_run_that_held_them() -> None:
@@ -115,7 +115,7 @@ async def test_rules_end_with_the_run_that_held_them() -> None:
 
         assert execution.undo is UndoState.COMPLETE
         assert len(told(execution, "fault_interrupted")) == 1
-        assert [made.engine.state.find(name).rules for name in ("a", "b")] == [{}, {}]
+        assert [made.engine.state.rules(name) for name in ("a", "b")] == [{}, {}]
 
 
 async def test_a_partition_is_put_on_the_next_run() -> None:
@@ -124,7 +124,7 @@ async def test_a_partition_is_put_on_the_next_run() -> None:
         execution = await played(made, scenario(f"{CUT}, on_target_restart: reapply"), (4.0, "restart", "a"))
 
         assert len(told(execution, "fault_reapplied")) == 1
-        assert [made.engine.state.find(name).rules for name in ("a", "b")] == [{}, {}]
+        assert [made.engine.state.rules(name) for name in ("a", "b")] == [{}, {}]
         assert execution.verdict is Verdict.PASSED
 
 
@@ -139,7 +139,7 @@ async def test_new_addresses_are_followed() -> None:
             container.networks = {"bridge": "172.17.9.9"}
             made.engine.pause(container.id)
             await anyio.sleep(1.0)
-            (rules,) = made.engine.state.find("a").rules.values()
+            (rules,) = made.engine.state.rules("a").values()
             assert "172.17.9.9" in rules
             made.engine.unpause(container.id)
 
