@@ -50,6 +50,9 @@ class NamespaceHands:
 
     async def run(self, command: DockerCommand) -> Outcome:
         """Through the open helper of its namespace where there is one, else by itself. Raises as the runner does."""
+        if command.namespace and command.inside[0] == "remove":
+            # First of all: a helper that is being replaced must not put it once more.
+            self._put.get(command.namespace, {}).pop(command.inside[1].replace("-", ""), None)
         session = self._sessions.get(command.namespace) if command.namespace else None
         if session is None or session.ended.is_set():
             return await self._runner.run(command)
@@ -58,8 +61,6 @@ class NamespaceHands:
             told.add_success_fields(exit_code=outcome.exit_code, duration=round(outcome.duration_s, 4))
         if outcome.ok and command.inside[0] == "put":
             self._put.setdefault(command.namespace, {})[_fault(command)] = command
-        elif command.inside[0] == "remove":
-            self._put.get(command.namespace, {}).pop(command.inside[1].replace("-", ""), None)
         if outcome.exit_code is None and command.inside[0] == "remove":
             # The helper is gone or hangs: its leases end by themselves, but the look has to be somebody's.
             return await self._runner.run(command)
@@ -97,8 +98,9 @@ class NamespaceHands:
             # Its target is gone or down; whoever puts it there again opens another.
             log("helper:not_replaced", "WARNING", container_id=command.namespace, reason=str(error))
             return
-        for put in list(self._put.get(command.namespace, {}).values()):
-            await self.run(put)
+        for fault, put in list(self._put.get(command.namespace, {}).items()):
+            if fault in self._put[command.namespace]:
+                await self.run(put)
 
     async def close(self) -> None:
         """End all helpers; each takes out what is left of this execution in its namespace."""

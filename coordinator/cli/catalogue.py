@@ -150,7 +150,7 @@ def _parameters(model: type[BaseModel]) -> tuple[Parameter, ...]:
 
 def _default(value: JsonValue, allowed: str) -> str:
     """A default as a scenario file would write it."""
-    from coordinator.quantities import DURATION_ALLOWED, show_duration
+    from coordinator.quantities import DURATION_ALLOWED, PERCENT_ALLOWED, show_duration
 
     if isinstance(value, dict):
         value = {name: part for name, part in value.items() if part is not None}
@@ -158,16 +158,19 @@ def _default(value: JsonValue, allowed: str) -> str:
         return "none"
     if isinstance(value, float) and allowed == DURATION_ALLOWED:
         return show_duration(value)
+    if isinstance(value, float) and allowed == PERCENT_ALLOWED:
+        return f"{value:g}%"
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _allowed(field: dict[str, JsonValue], definitions: dict[str, dict[str, JsonValue]]) -> str:
     """What may stand there, in a few words."""
-    from coordinator.quantities import DURATION_ALLOWED, DURATION_PATTERN
+    from coordinator.quantities import DURATION_ALLOWED, DURATION_PATTERN, PERCENT_ALLOWED, PERCENT_PATTERN
 
+    quantities = {DURATION_PATTERN: DURATION_ALLOWED, PERCENT_PATTERN: PERCENT_ALLOWED}
     match field:
-        case {"pattern": pattern} if pattern == DURATION_PATTERN:
-            return DURATION_ALLOWED
+        case {"pattern": str(pattern)} if pattern in quantities:
+            return quantities[pattern]
         case {"$ref": str(reference)}:
             return _allowed(definitions[reference.rsplit("/", 1)[-1]], definitions)
         case {"anyOf": list(options)}:

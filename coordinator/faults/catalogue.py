@@ -11,14 +11,32 @@ from pydantic import Field, JsonValue
 from coordinator.errors import NotFound
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
+from coordinator.faults.impairment import (
+    NetworkCorruption,
+    NetworkDuplication,
+    NetworkLatency,
+    NetworkLoss,
+    NetworkReordering,
+)
 from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerRestart, ContainerStop
 from coordinator.faults.model import FaultSpec
 from coordinator.faults.network import NetworkPartition
-from coordinator.quantities import DURATION_PATTERN, show_duration
+from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, show_duration
 from coordinator.record import FaultClass
 
 Fault = (
-    ContainerKill | ContainerCrash | ContainerStop | ContainerRestart | ContainerPause | ExecFault | NetworkPartition
+    ContainerKill
+    | ContainerCrash
+    | ContainerStop
+    | ContainerRestart
+    | ContainerPause
+    | ExecFault
+    | NetworkPartition
+    | NetworkLatency
+    | NetworkLoss
+    | NetworkDuplication
+    | NetworkCorruption
+    | NetworkReordering
 )
 AnyFault = Annotated[Fault, Field(discriminator="type")]
 
@@ -32,6 +50,12 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "container_pause": ContainerPause,
     "exec": ExecFault,
     "network_partition": NetworkPartition,
+    "network_latency": NetworkLatency,
+    "network_loss": NetworkLoss,
+    "network_packet_loss": NetworkLoss,
+    "network_duplication": NetworkDuplication,
+    "network_corruption": NetworkCorruption,
+    "network_reordering": NetworkReordering,
 }
 """Every name a scenario may write under `type`, aliases included."""
 
@@ -43,6 +67,11 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     ContainerPause: "{type: container_pause, target: replica, at: 1s, for: 5s}",
     ExecFault: "{type: exec, target: replica, command: [touch, /tmp/off], undo_command: [rm, -f, /tmp/off]}",
     NetworkPartition: "{type: network_partition, between: [replica, api], at: 1s, for: 5s}",
+    NetworkLatency: "{type: network_latency, target: replica, latency: 100ms, jitter: 20ms, to: api, for: 5s}",
+    NetworkLoss: "{type: network_loss, target: replica, percent: 10%, for: 5s}",
+    NetworkDuplication: "{type: network_duplication, target: replica, percent: 5%, for: 5s}",
+    NetworkCorruption: "{type: network_corruption, target: replica, percent: 1%, ports: [8000], for: 5s}",
+    NetworkReordering: "{type: network_reordering, target: replica, percent: 25%, delay: 20ms, for: 5s}",
 }
 """One line for a scenario file, each as it is tested."""
 
@@ -118,14 +147,21 @@ def _unit(field: Mapping[str, JsonValue]) -> str:
     forms = alternatives if isinstance(alternatives, list) else [dict(field)]
     if any(isinstance(form, dict) and form.get("pattern") == DURATION_PATTERN for form in forms):
         return "duration"
-    words = {"string": "text", "boolean": "true or false", "array": "list of text", "number": "number"}
-    return words[str(field["type"])]
+    if field.get("pattern") == PERCENT_PATTERN:
+        return "percentage"
+    words = {"string": "text", "boolean": "true or false", "number": "number", "integer": "number"}
+    if field["type"] != "array":
+        return words[str(field["type"])]
+    items = field.get("items")
+    return "list of numbers" if isinstance(items, dict) and items.get("type") == "integer" else "list of text"
 
 
 def _written(value: JsonValue, unit: str) -> str:
     """A default as a file would write it."""
     if unit == "duration" and isinstance(value, float | int):
         return show_duration(float(value))
+    if unit == "percentage":
+        return f"{value}%".replace(".0%", "%")
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value in (None, [], "") else str(value)

@@ -128,9 +128,12 @@ class Outcome(Value):
         return self.exit_code == 0
 
 
-def in_namespace(container_id: str, *arguments: str, capabilities: Iterable[str] = ("NET_ADMIN",)) -> DockerCommand:
-    """NETNS_PROGRAM inside a container's network namespace: its own tools are not needed, nor any right on the host."""
-    allowed = [part for capability in capabilities for part in ("--cap-add", capability)]
+def in_namespace(container_id: str, *arguments: str) -> DockerCommand:
+    """NETNS_PROGRAM inside a container's network namespace: its own tools are not needed, nor any right on the host.
+
+    It may change the namespace, and send packets of its own: the copies of a duplication.
+    """
+    allowed = ("--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW")
     argv = (
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
         "--read-only", "--network", f"{_NAMESPACE}{container_id}", "--user", "0:0", "--cap-drop", "ALL", *allowed,

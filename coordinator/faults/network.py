@@ -19,6 +19,7 @@ from coordinator.record import FaultClass
 
 SHARED_MODES: Final = ("host", "container:")
 """Network modes whose namespace is somebody else's as well."""
+ANYBODY: Final = ("anybody",)
 
 
 class NetworkFault(FaultSpec):
@@ -32,14 +33,16 @@ class NetworkFault(FaultSpec):
     def planned(self, containers: Sequence[ContainerFacts], rules: Mapping[str, Mapping[str, object]]) -> FaultPlan:
         """The plan that puts these rules, by container id, into the containers; those without rules are not touched.
 
-        `rules` hold `kind` and what netns.py takes for that kind.
+        `rules` hold `kind`, `match` (whose packets: peers, ports, protocol) and the `params` of the kind, as netns.py
+        takes them.
         """
         targets, untouched = [], []
         for container in containers:
             if container.id not in rules:
                 continue
             why = why_not(container)
-            if not why and not rules[container.id].get("from", ("anywhere",)):
+            match = rules[container.id]["match"]
+            if not why and isinstance(match, Mapping) and not match.get("peers", ANYBODY):
                 why = "nobody on the other side has an address: left alone"
             if why:
                 untouched.append(Untouched(container_id=container.id, name=container.name, why=why))
@@ -109,7 +112,7 @@ class NetworkPartition(NetworkFault):
         for name in self.aims():
             sources = addresses(around.of([other for other in self.peers() if other != name]))
             for container in around.of([name]):
-                rules[container.id] = {"kind": "drop", "from": sources}
+                rules[container.id] = {"kind": "drop", "match": {"peers": sources}}
         return self.planned(containers, rules)
 
 

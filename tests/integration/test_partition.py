@@ -132,7 +132,7 @@ def test_a_restarted_target_is_cut_off_again(served: Coordinator, pair: tuple[Co
 def put(container: Container, *sources: str) -> DockerCommand:
     """What drops packets from these addresses."""
     mark = f"fault={FAULT_ID} execution={FAULT_ID} instance={OWN} expires=4000000000"
-    rules = json.dumps({"kind": "drop", "from": sources})
+    rules = json.dumps({"kind": "drop", "match": {"peers": sources}})
     return in_namespace(container.id, "put", MARK, rules).filled({MARK: mark})
 
 

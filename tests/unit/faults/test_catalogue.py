@@ -33,7 +33,7 @@ def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
     """A misspelt name is answered with all names and the likely one."""
     with pytest.raises(NotFound, match=r"container_pause, exec, .*; did you mean 'container_pause'\?"):
         describe("container_pose")
-    with pytest.raises(NotFound, match=r"network_partition$"):
+    with pytest.raises(NotFound, match=r"network_reordering$"):
         describe("zzz")
 
 
@@ -80,4 +80,4 @@ def test_the_reference_page_tells_all(doc: FaultDoc) -> None:
 def test_only_faults_of_the_network_end_by_themselves() -> None:
     """Whatever the engine does to a container depends on its recorded undo; what the kernel does is a lease."""
     leases = {doc.name for doc in describe_all() if doc.fault_class is FaultClass.LEASE}
-    assert leases == {name for name in KINDS if name.startswith("network_")}
+    assert leases == {describe(name).name for name in KINDS if name.startswith("network_")}

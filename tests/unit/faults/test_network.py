@@ -40,7 +40,7 @@ def planned(fault: NetworkPartition, around: Surroundings = AROUND) -> FaultPlan
 
 def cut(plan: FaultPlan) -> dict[str, list[str]]:
     """From whom packets are dropped, by container."""
-    return {target.name: json.loads(target.inject.inside[-1])["from"] for target in plan.targets}
+    return {target.name: json.loads(target.inject.inside[-1])["match"]["peers"] for target in plan.targets}
 
 
 def test_each_side_drops_what_comes_from_the_others() -> None:

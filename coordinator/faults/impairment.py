@@ -1,0 +1,140 @@
+"""A bad network: packets that arrive late, not at all, twice, wrong or out of order. Played by our own emulator in the
+target's network namespace, so that no kernel module is needed.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+
+from coordinator.faults.facts import ContainerFacts
+from coordinator.faults.model import ALONE, FaultPlan, Surroundings
+from coordinator.faults.network import NetworkFault, addresses
+from coordinator.quantities import Duration, Percent
+
+LONGEST_S: Final = 600.0
+MS: Final = 1000.0
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Impairment(NetworkFault):
+    """What these faults share: whose packets they are about, and that all interfaces but lo are meant."""
+
+    to: str = Field(default="", description="only packets from this target; default: from anybody")
+    ports: tuple[Port, ...] = Field(default=(), description="only packets of these TCP and UDP ports, on either end")
+
+    mechanism: ClassVar[str] = "our emulator over NFQUEUE, where packets arrive in the container's network namespace"
+    undo_text: ClassVar[str] = "taken out; packets pass as ever when the emulator or its lease ends, at most 10 s later"
+    needs: ClassVar[str] = (
+        "a Docker engine on Linux with NFQUEUE, and nft, in the helper image (HELPER_IMAGE) or beside the engine"
+    )
+
+    def peers(self) -> tuple[str, ...]:
+        """The other side, where there is one."""
+        return (self.to,) if self.to else ()
+
+    @abstractmethod
+    def params(self) -> Mapping[str, object]:
+        """What the emulator is told: milliseconds and percent."""
+
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
+        """The same in each container."""
+        match: dict[str, object] = {}
+        if self.to:
+            match["peers"] = addresses(around.of([self.to]))
+        if self.ports:
+            match["ports"] = self.ports
+        kind = KINDS[type(self)]
+        rules = {"kind": kind, "match": match, "params": self.params()}
+        return self.planned(containers, {container.id: rules for container in containers})
+
+
+class NetworkLatency(Impairment):
+    """Every packet waits."""
+
+    type: Literal["network_latency"]
+    latency: Annotated[Duration, Field(le=LONGEST_S, description="how much later each packet arrives")]
+    jitter: Annotated[Duration, Field(le=LONGEST_S, description="by how much that varies")] = 0.0
+    correlation: Percent = Field(default=0.0, description="how much the delay of one packet resembles the last one's")
+    distribution: Literal["uniform", "normal", "pareto"] = Field(
+        default="uniform", description="how the jitter is spread: uniform, normal or pareto"
+    )
+
+    summary: ClassVar[str] = "Delays what arrives at the container: each round trip takes so much longer, once."
+
+    @model_validator(mode="after")
+    def _delays(self) -> NetworkLatency:
+        if not self.latency and not self.jitter:
+            message = "a latency or a jitter above 0"
+            raise ValueError(message)
+        return self
+
+    def params(self) -> Mapping[str, object]:
+        """Delay and spread."""
+        return {
+            "latency_ms": self.latency * MS,
+            "jitter_ms": self.jitter * MS,
+            "correlation": self.correlation,
+            "distribution": self.distribution,
+        }
+
+
+class Chance(Impairment):
+    """Something that happens to a share of the packets."""
+
+    percent: Annotated[Percent, Field(gt=0, description="the share of packets it happens to")]
+    correlation: Percent = Field(default=0.0, description="how much the fate of one packet resembles the last one's")
+
+    def params(self) -> Mapping[str, object]:
+        """The share."""
+        return {"percent": self.percent, "correlation": self.correlation}
+
+
+class NetworkLoss(Chance):
+    """Packets vanish."""
+
+    type: Literal["network_loss", "network_packet_loss"]
+
+    summary: ClassVar[str] = "Loses a share of the packets that arrive at the container."
+
+
+class NetworkDuplication(Chance):
+    """Packets come twice."""
+
+    type: Literal["network_duplication"]
+
+    summary: ClassVar[str] = "Delivers a share of the packets that arrive at the container twice."
+
+
+class NetworkCorruption(Chance):
+    """One bit is wrong."""
+
+    type: Literal["network_corruption"]
+
+    summary: ClassVar[str] = "Flips one bit in a share of the packets that arrive at the container."
+
+
+class NetworkReordering(Chance):
+    """Some overtake the others."""
+
+    type: Literal["network_reordering"]
+    delay: Annotated[Duration, Field(gt=0, le=LONGEST_S, description="how long the others wait meanwhile")] = 0.01
+
+    summary: ClassVar[str] = "Lets a share of the packets that arrive at the container overtake the others, which wait."
+
+    def params(self) -> Mapping[str, object]:
+        """The share that overtakes, and for how long the others wait."""
+        return {**super().params(), "delay_ms": self.delay * MS}
+
+
+KINDS: Final[Mapping[type[Impairment], str]] = {
+    NetworkLatency: "network_latency",
+    NetworkLoss: "network_loss",
+    NetworkDuplication: "network_duplication",
+    NetworkCorruption: "network_corruption",
+    NetworkReordering: "network_reordering",
+}
+"""What the emulator calls them."""

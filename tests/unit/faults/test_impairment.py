@@ -1,0 +1,113 @@
+"""A bad network: what the emulator is told of whose packets, and what cannot be meant."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from actors.docker.programs.fields import Fields
+from actors.docker.programs.impairments import impairment
+from actors.docker.programs.traffic import traffic
+from coordinator.faults.catalogue import AnyFault
+from coordinator.faults.facts import ContainerFacts, ContainerState, NetworkAttachment
+from coordinator.faults.impairment import Impairment
+from coordinator.faults.model import Surroundings
+
+FAULT: TypeAdapter[AnyFault] = TypeAdapter(AnyFault)
+
+
+def container(name: str, ip: str) -> ContainerFacts:
+    """One that runs in a network of its own."""
+    return ContainerFacts(
+        id=f"{name}-id", name=name, image="i", state=ContainerState.RUNNING, network_mode="net",
+        networks=(NetworkAttachment(name="n", ip=ip),),
+    )  # fmt: skip
+
+
+AROUND = Surroundings(targets={"t": (container("t", "10.0.0.1"),), "api": (container("api", "10.0.0.2"),)})
+
+
+def fault(**fields: object) -> Impairment:
+    """As a scenario writes it."""
+    made = FAULT.validate_python({"target": "t"} | fields)
+    assert isinstance(made, Impairment)
+    return made
+
+
+def told(made: Impairment) -> dict[str, object]:
+    """What netns.py is told."""
+    (target,) = made.plan(around_of(made), AROUND).targets
+    rules: dict[str, object] = json.loads(target.inject.inside[-1])
+    return rules
+
+
+def around_of(made: Impairment) -> tuple[ContainerFacts, ...]:
+    """The containers it is aimed at."""
+    return AROUND.of(made.aims())
+
+
+@pytest.mark.parametrize(
+    ("fields", "params"),
+    [
+        (
+            {"type": "network_latency", "latency": "1.5s", "jitter": "20ms", "distribution": "pareto"},
+            {"latency_ms": 1500, "jitter_ms": 20, "correlation": 0, "distribution": "pareto"},
+        ),
+        ({"type": "network_loss", "percent": "30%", "correlation": "5%"}, {"percent": 30, "correlation": 5}),
+        ({"type": "network_packet_loss", "percent": "1%"}, {"percent": 1, "correlation": 0}),
+        ({"type": "network_duplication", "percent": "100%"}, {"percent": 100, "correlation": 0}),
+        ({"type": "network_corruption", "percent": "0.5%"}, {"percent": 0.5, "correlation": 0}),
+        (
+            {"type": "network_reordering", "percent": "25%", "delay": "20ms"},
+            {"percent": 25, "correlation": 0, "delay_ms": 20},
+        ),
+    ],
+)
+def test_the_emulator_takes_what_it_is_told(fields: dict[str, object], params: dict[str, object]) -> None:
+    """Units become milliseconds and percent, an alias is its fault, and the emulator accepts every one of them."""
+    rules = told(fault(**fields))
+
+    assert rules["params"] == params
+    impairment(str(rules["kind"]), Fields(rules["params"], "params"), Random(1))
+    assert traffic(rules["match"], "match").matches()
+
+
+def test_only_packets_of_the_other_side() -> None:
+    """`to` is a target by its present addresses, `ports` are of either end; without both everybody is meant."""
+    narrow = told(fault(type="network_loss", percent="1%", to="api", ports=[8000]))
+
+    assert narrow["match"] == {"peers": ["10.0.0.2"], "ports": [8000]}
+    assert told(fault(type="network_loss", percent="1%"))["match"] == {}
+    assert fault(type="network_loss", percent="1%", to="api").peers() == ("api",)
+
+
+def test_nobody_on_the_other_side() -> None:
+    """A target without an address has no packets to be late: left alone, with the reason."""
+    made = fault(type="network_loss", percent="1%", to="gone")
+    plan = made.plan(around_of(made), AROUND)
+
+    assert plan.targets == ()
+    assert "nobody on the other side" in plan.untouched[0].why
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "network_loss", "percent": "101%"},
+        {"type": "network_loss", "percent": "-1%"},
+        {"type": "network_loss", "percent": "0%"},
+        {"type": "network_loss"},
+        {"type": "network_loss", "percent": "1%", "ports": [0]},
+        {"type": "network_latency", "latency": "5"},
+        {"type": "network_latency", "latency": "0s"},
+        {"type": "network_latency", "latency": "2h"},
+        {"type": "network_latency", "latency": "1s", "distribution": "flat"},
+    ],
+)
+def test_what_cannot_be_meant_is_refused(fields: dict[str, object]) -> None:
+    """Out of range, without a unit, or nothing at all."""
+    with pytest.raises(ValidationError):
+        fault(**fields)
