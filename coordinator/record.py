@@ -126,6 +126,8 @@ class FaultRow(Value):
     attempts: int = 0
     attempted: tuple[str, ...] = ()
     """Ids of the containers an undo command was run for: a later run of theirs may be our own doing."""
+    unsettled: tuple[str, ...] = ()
+    """Ids of the containers whose next run it was put on, and where that was not seen yet: it may still come about."""
     last_error: str = ""
     """Why it is not undone; on a row that owes nothing any more: why it was given up."""
 

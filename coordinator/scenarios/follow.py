@@ -136,7 +136,7 @@ class _Following:
         await injection.make_ready(plan)
         row, ids = injection.armed_row, {target.container_id for target in plan.targets}
         undos = (*(undo for undo in row.undos if undo.container_id not in ids), *plan.undos)
-        await injection.save(row.model_copy(update={"undos": undos}))
+        await injection.save(row.model_copy(update={"undos": undos, "unsettled": tuple(sorted(ids))}))
         injection.plan = FaultPlan(
             targets=(*(each for each in injection.plan.targets if each.container_id not in ids), *plan.targets)
         )
@@ -145,6 +145,8 @@ class _Following:
         ran = dict(zip(commands, outcomes, strict=True))
         watch = Watch(injection.tools.facts, injection.tools.clock, plan.targets, ran, fired_at)
         effects = await watch.effects()
+        unseen = tuple(sorted(ids - effects.keys()))
+        await injection.save(injection.armed_row.model_copy(update={"unsettled": unseen}))
         failed = next((failure_text(outcome) for outcome in outcomes if not outcome.ok), "no effect was seen")
         for target in plan.targets:
             if target.container_id not in effects:

@@ -239,7 +239,7 @@ class _Attempt:
         """
         if undo.container_id in self._attempted:
             return False
-        if undo.container_id in self._effective:
+        if undo.container_id in self._effective and undo.container_id not in self._row.unsettled:
             return (self._clock.now() - self._effective[undo.container_id]).total_seconds() < undo.lingers_s
         quiet = self._clock.monotonic() - self._answering[self._row.fault.id]
         return quiet < max(undo.settle_s, undo.lingers_s)

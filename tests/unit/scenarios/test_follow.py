@@ -87,6 +87,17 @@ async def test_reapplied_on_the_next_run() -> None:
         )  # fmt: skip
 
 
+async def test_a_second_stop_that_is_cut_off_is_waited_for() -> None:
+    """A stop on the next run goes on in the engine when its fault ends in the grace: it is started all the same."""
+    async with fleet("a", "b") as made:
+        made.engine.state.find("a").ends_on = frozenset()
+        fault = "type: container_stop, target: a, grace: 3s, for: 6s, on_target_restart: reapply"
+        execution = await played(made, scenario(fault), (6.0, "start", "a"))
+
+        assert made.runner.verbs() == ["stop", "stop", "start"]
+        assert (made.state("a"), execution.undo) == (ContainerState.RUNNING, UndoState.COMPLETE)
+
+
 async def test_what_somebody_put_back_is_not_broken_again() -> None:
     """A person who unpauses the target keeps it running, whatever a restart would do."""
     async with fleet("a", "b") as made:
