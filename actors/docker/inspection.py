@@ -84,12 +84,15 @@ def _time(text: str) -> str:
 def _attachment(name: str, network: Json, container_id: str) -> NetworkAttachment:
     # The engine adds the container's short id as an alias of its own; giving it back would be refused or doubled.
     aliases = (alias for alias in network.get("Aliases") or () if alias != container_id[:SHORT_ID])
+    wanted = network.get("IPAMConfig") or {}
     return NetworkAttachment(
         name=name,
         ip=network.get("IPAddress", ""),
         ipv6=network.get("GlobalIPv6Address", ""),
         mac=network.get("MacAddress", ""),
         aliases=tuple(aliases),
+        wanted_ip=wanted.get("IPv4Address", ""),
+        wanted_ipv6=wanted.get("IPv6Address", ""),
     )
 
 

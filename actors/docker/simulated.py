@@ -47,6 +47,7 @@ class Pace:
     start: float = 0.180
     exec: float = 0.045
     volume: float = 0.003
+    network: float = 0.045
     helper: float = 0.170
     spread: float = 0.5
 

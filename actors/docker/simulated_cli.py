@@ -26,6 +26,7 @@ PROCESSES: Final = 4
 GRACE: Final = frozenset({"-t", "--time", "--timeout"})
 SIGNAL: Final = frozenset({"-s", "--signal"})
 LABEL: Final = frozenset({"--label"})
+CONNECT: Final = frozenset({"--ip", "--ip6", "--alias"})
 RUN: Final = frozenset({
     "--label", "--log-driver", "--network", "--pid", "--pull", "--userns", "--user", "--cap-drop", "--cap-add",
     "--security-opt", "--entrypoint",
@@ -80,6 +81,7 @@ class SimulatedRunner:
             "start": self._start,
             "restart": self._restart,
             "exec": self._exec,
+            "network": self._network,
             "volume": self._volume,
             "run": self._helper,
             "rm": self._remove,
@@ -276,6 +278,16 @@ class SimulatedRunner:
                     raise EngineError(f"netns.py: {asked}")
 
         await self._ask(container_id, work, console, echo=False)
+
+    async def _network(self, argv: list[str], console: _Console) -> None:
+        """`docker network disconnect` and `connect`."""
+        line = _parse(argv[1:], CONNECT)
+        verbs = {"disconnect": self._engine.state.disconnect, "connect": self._engine.state.connect}
+        if argv[0] not in verbs:
+            raise WrongUsage(f"docker: unknown command: docker network {argv[0]}")
+        network, reference = line.rest
+        change = partial(verbs[argv[0]], network, reference)
+        await self._ask(reference, lambda: self._engine.act("network", reference, 0.0, change), console, echo=False)
 
     async def _volume(self, argv: list[str], console: _Console) -> None:
         line = _parse(argv[1:], LABEL)

@@ -53,7 +53,7 @@ class SimulatedContainer:
     image: str
     labels: Mapping[str, str]
     restart_policy: str
-    networks: Mapping[str, str]
+    networks: dict[str, str]
     """Network name to address."""
     ends_on: frozenset[str]
     ports: tuple[PublishedPort, ...] = ()
@@ -69,6 +69,9 @@ class SimulatedContainer:
     up_since: float = 0.0
     stopped_by_hand: bool = False
     """The restart policy is off until the next start: somebody stopped or signalled it through the engine."""
+    left: dict[str, str] = field(default_factory=dict)
+    """The networks it was taken out of, with the address it had there."""
+    network_mode: str = ""
     ended: anyio.Event = field(default_factory=anyio.Event)
     """Set when the present run ends."""
     rules: dict[str, Rules] = field(default_factory=dict)
@@ -95,7 +98,7 @@ class SimulatedContainer:
             restart_policy=self.restart_policy,
             pid=1000 + self.runs if self.up else 0,
             hostname=self.id[:12],
-            network_mode=next(iter(self.networks), "none"),
+            network_mode=self.network_mode,
             networks=tuple(
                 NetworkAttachment(name=name, ip=address if self.up else "", aliases=(self.name,))
                 for name, address in sorted(self.networks.items())
@@ -148,10 +151,11 @@ class EngineState:
             image=image,
             labels=labels,
             restart_policy=restart_policy,
-            networks={"bridge": address} if networks is None else networks,
+            networks={"bridge": address} if networks is None else dict(networks),
             ends_on=ends_on,
             ports=ports,
             checked=checked,
+            network_mode="bridge" if networks is None else next(iter(networks), "none"),
         )
         self.containers[container.id] = container
         return container
@@ -162,6 +166,24 @@ class EngineState:
             if reference in {container.id, container.name}:
                 return container
         raise EngineError(f"No such container: {reference}")
+
+    def disconnect(self, network: str, reference: str) -> None:
+        """Take a container out of a network."""
+        container = self.find(reference)
+        if network not in container.networks:
+            raise EngineError(f"container {container.id} is not connected to network {network}")
+        container.left[network] = container.networks.pop(network)
+        self._emit_network(container, network, "disconnect")
+
+    def connect(self, network: str, reference: str) -> None:
+        """Back into a network it was in, with the address it had."""
+        container = self.find(reference)
+        if network in container.networks:
+            raise EngineError(f"endpoint with name {container.name} already exists in network {network}")
+        if network not in container.left:
+            raise EngineError(f"network {network} not found")
+        container.networks[network] = container.left.pop(network)
+        self._emit_network(container, network, "connect")
 
     def put(self, container: SimulatedContainer, mark: str, text: str) -> None:
         """Rules in its network namespace, in place of those of the same fault."""
@@ -295,15 +317,18 @@ class EngineState:
 
     def _emit_networks(self, container: SimulatedContainer, action: str) -> None:
         for network in sorted(container.networks):
-            self._publish(
-                EngineEvent(
-                    at=self._clock.now().timestamp(),
-                    type="network",
-                    action=action,
-                    container_id=container.id,
-                    name=network,
-                )
+            self._emit_network(container, network, action)
+
+    def _emit_network(self, container: SimulatedContainer, network: str, action: str) -> None:
+        self._publish(
+            EngineEvent(
+                at=self._clock.now().timestamp(),
+                type="network",
+                action=action,
+                container_id=container.id,
+                name=network,
             )
+        )
 
     def _publish(self, event: EngineEvent) -> None:
         self.log.append(event)

@@ -10,7 +10,7 @@ from typing import Final
 
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
-from coordinator.faults.locks import NAME_PREFIX, takes_rules_out, undo_from_labels, unlock_command
+from coordinator.faults.locks import NAME_PREFIX, outlives_runs, takes_rules_out, undo_from_labels, unlock_command
 from coordinator.faults.looks import Undo
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
@@ -72,7 +72,7 @@ class StrayLocks:
         undo = undo_from_labels(lock.container_id, locked)
         if undo is None:
             found = await self._facts.containers([lock.container_id])
-            if not _same_run(found, locked):
+            if not found or not (_same_run(found, locked) or outlives_runs(locked)):
                 return "that run of the container is over", True
             if rules_are_gone and takes_rules_out(locked):
                 return "its rules are gone", True

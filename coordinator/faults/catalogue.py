@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field, JsonValue
 
 from coordinator.errors import NotFound
+from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
 from coordinator.faults.impairment import (
@@ -31,6 +32,7 @@ Fault = (
     | ContainerRestart
     | ContainerPause
     | ExecFault
+    | NetworkDisconnect
     | NetworkPartition
     | NetworkLatency
     | NetworkLoss
@@ -49,6 +51,7 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "service_restart": ContainerRestart,
     "container_pause": ContainerPause,
     "exec": ExecFault,
+    "network_disconnect": NetworkDisconnect,
     "network_partition": NetworkPartition,
     "network_latency": NetworkLatency,
     "network_loss": NetworkLoss,
@@ -66,6 +69,7 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     ContainerRestart: "{type: container_restart, target: replica, at: 1s, grace: 3s}",
     ContainerPause: "{type: container_pause, target: replica, at: 1s, for: 5s}",
     ExecFault: "{type: exec, target: replica, command: [touch, /tmp/off], undo_command: [rm, -f, /tmp/off]}",
+    NetworkDisconnect: "{type: network_disconnect, target: replica, network: shop_default, at: 1s, for: 5s}",
     NetworkPartition: "{type: network_partition, between: [replica, api], at: 1s, for: 5s}",
     NetworkLatency: "{type: network_latency, target: replica, latency: 100ms, jitter: 20ms, to: api, for: 5s}",
     NetworkLoss: "{type: network_loss, target: replica, percent: 10%, for: 5s}",

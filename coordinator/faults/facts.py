@@ -39,13 +39,15 @@ class EngineInfo(Value):
 
 
 class NetworkAttachment(Value):
-    """A container's place in one network."""
+    """A container's place in one network. `wanted_*` are the addresses it was told to have; the engine chose others."""
 
     name: str
     ip: str = ""
     ipv6: str = ""
     mac: str = ""
     aliases: tuple[str, ...] = ()
+    wanted_ip: str = ""
+    wanted_ipv6: str = ""
 
 
 class PublishedPort(Value):

@@ -118,6 +118,11 @@ def takes_rules_out(locked: LockedUndo) -> bool:
     return "run" in before and program.endswith("/netns.py") and what == "remove"
 
 
+def outlives_runs(locked: LockedUndo) -> bool:
+    """Whether this undo is owed to the container, whichever run of it is up: its place in a network."""
+    return locked.argv[:2] == ("network", "connect")
+
+
 def holder_text(lock: TargetLock) -> str:
     """Who holds a lock and until when, in a few words for a person."""
     until = ""

@@ -35,6 +35,13 @@ class RunsAnew(Value):
     started_at: str
 
 
+class Detached(Value):
+    """The container is there and in no network of this name."""
+
+    kind: Literal["detached"] = "detached"
+    network: str
+
+
 class SignalSeen(Value):
     """The engine's event log shows the signal delivered to the container (number or name, as the engine writes it)."""
 
@@ -48,11 +55,12 @@ class Succeeded(Value):
     kind: Literal["succeeded"] = "succeeded"
 
 
-Look = Annotated[StateIs | RunEnded | RunsAnew | SignalSeen | Succeeded, Field(discriminator="kind")]
+AnyLook = StateIs | RunEnded | RunsAnew | Detached | SignalSeen | Succeeded
+Look = Annotated[AnyLook, Field(discriminator="kind")]
 
 
 def seen(
-    look: StateIs | RunEnded | RunsAnew | SignalSeen | Succeeded,
+    look: AnyLook,
     container: ContainerFacts | None,
     events: Iterable[EngineEvent] = (),
     outcome: Outcome | None = None,
@@ -65,13 +73,20 @@ def seen(
             return container is None or container.state not in UP or container.started_at != look.started_at
         case RunsAnew():
             return container is not None and container.state in UP and container.started_at != look.started_at
+        case Detached():
+            return container is not None and not attached(container, look.network)
         case SignalSeen():
             return any(event.action == "kill" and event.signal in look.signals for event in events)
         case Succeeded():
             return outcome is not None and outcome.ok
 
 
-def seen_in_state(look: StateIs | RunEnded | RunsAnew | SignalSeen | Succeeded, state: ContainerState | None) -> bool:
+def attached(container: ContainerFacts, network: str) -> bool:
+    """Whether the container is in the network of this name, up or not."""
+    return any(each.name == network for each in container.networks)
+
+
+def seen_in_state(look: AnyLook, state: ContainerState | None) -> bool:
     """Whether the state alone shows what the look asks for; False says only that it takes a closer look."""
     match look:
         case StateIs():
@@ -86,10 +101,11 @@ class Undo(Value):
     """How one target of one fault is put back, as data: recovery needs no fault code.
 
     Needed only while the run it was planned for (`started_at`) is in one of `needed_in`; done when the container is
-    in `restores`, or, where there is no state to look at (None), when the command succeeded. `settle_s`: how many
-    seconds after firing the engine may still act on an inject whose effect nobody has seen yet (a stop in its grace
-    period goes on in the engine after its command was killed). `lingers_s`: how many seconds after its effect was
-    seen the target may still react to it (a process that ends some time after its signal).
+    in `restores`, or, where there is no state to look at (None), when the command succeeded. With `attaches`, the name
+    of a network, it is needed in every run and state while the container is not in that network, and done when it is.
+    `settle_s`: how many seconds after firing the engine may still act on an inject whose effect nobody has seen yet (a
+    stop in its grace period goes on in the engine after its command was killed). `lingers_s`: how many seconds after
+    its effect was seen the target may still react to it (a process that ends some time after its signal).
     """
 
     container_id: str
@@ -100,6 +116,12 @@ class Undo(Value):
     restores: ContainerState | None
     settle_s: float = 2.0
     lingers_s: float = 0.0
+    attaches: str = ""
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether a look at the container tells that it is done; else only the exit code of the command does."""
+        return self.restores is not None or bool(self.attaches)
 
 
 def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unseen_since: str | None = None) -> Need:
@@ -108,6 +130,9 @@ def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unsee
     `attempted`: our own undo was run. `unseen_since` is until when a run may have begun to be ours as well (RFC 3339),
     given only where nobody has seen the inject's effect yet.
     """
+    if undo.attaches and container is not None:
+        # Networks are the container's: no restart gives one back.
+        return Need.DONE if attached(container, undo.attaches) else Need.NEEDED
     return judge(
         state=None if container is None else container.state,
         run="" if container is None else container.started_at,

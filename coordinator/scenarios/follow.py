@@ -12,7 +12,7 @@ import anyio
 
 from coordinator.errors import EngineUnreachable, Refused
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.looks import UP, RunEnded, StateIs, Succeeded
+from coordinator.faults.looks import UP, Detached, RunEnded, StateIs, Succeeded, seen
 from coordinator.faults.model import FaultPlan, Surroundings, TargetPlan
 from coordinator.logging import log
 from coordinator.ports import EngineFacts
@@ -68,6 +68,8 @@ def holds(target: TargetPlan, container: ContainerFacts | None) -> bool:
             return container is not None and same_run and container.state in target.effect.states
         case RunEnded():
             return container is None or container.state not in UP
+        case Detached():
+            return seen(target.effect, container)
         case Succeeded():
             return container is not None and same_run and container.state in UP
         case _:
@@ -81,6 +83,8 @@ def what_happened(target: TargetPlan, container: ContainerFacts | None) -> str:
         return "the container is gone, and the fault with it"
     if container.state not in UP:
         return f"the container is {container.state}, and the fault is gone with its run"
+    if isinstance(target.effect, Detached):
+        return f"the container is in network {target.effect.network} again: somebody else undid it"
     if container.started_at != target.started_at:
         return "the container runs anew, without the fault"
     return f"the container is {container.state} again: somebody else undid it"

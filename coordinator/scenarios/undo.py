@@ -199,8 +199,8 @@ class _Attempt:
 
     async def _run(self, needed: Sequence[Undo]) -> None:
         # Where the exit code is all there is to see, each command must have its own.
-        alone = [undo for undo in needed if undo.restores is None]
-        together = batch([undo.command for undo in needed if undo.restores is not None])
+        alone = [undo for undo in needed if not undo.looked_at]
+        together = batch([undo.command for undo in needed if undo.looked_at])
         outcomes = await run_all(self._runner, [*(undo.command for undo in alone), *together])
         failures = [outcome for outcome in outcomes if not outcome.ok]
         self._error = failure_text(failures[0]) if failures else ""

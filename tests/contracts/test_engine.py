@@ -240,6 +240,29 @@ async def test_secrets_are_resolved_when_the_command_runs(stage: Stage) -> None:
         await stage.runner.run(DockerCommand(argv=argv, env=(EnvEntry(name="PASSWORD", secret="ABSENT"),)))
 
 
+async def test_a_place_in_a_network_is_taken_and_given_back(stage: Stage) -> None:
+    """It is gone and back in the facts; doing either twice is refused; in between, nothing else of it changed."""
+    target = await stage.add()
+    (network,) = (each.name for each in target.networks)
+
+    async with stage.facts.events() as events:
+        assert (await stage.run("network", "disconnect", network, target.id)).ok
+        assert (await take(events, target, "disconnect"))[-1].name == network
+    without = await stage.look(target)
+    assert (without.networks, without.state, without.started_at) == ((), target.state, target.started_at)
+    again = await stage.run("network", "disconnect", network, target.id)
+    assert (again.exit_code, "is not connected to" in again.stderr) == (1, True)
+
+    assert (await stage.run("network", "connect", network, target.id)).ok
+    back = await stage.look(target)
+    assert [(each.name, each.aliases) for each in back.networks] == [
+        (each.name, each.aliases) for each in target.networks
+    ]
+    assert back.address
+    twice = await stage.run("network", "connect", network, target.id)
+    assert (twice.exit_code, "already exists in network" in twice.stderr) == (1, True)
+
+
 async def test_the_first_lock_stays(stage: Stage) -> None:
     """Locking a locked target changes nothing, so reading it back tells who holds it; unlocking frees it."""
     target = await stage.add()

@@ -54,6 +54,19 @@ def test_networks_keep_what_a_reconnect_needs() -> None:
     assert (first.name, first.aliases) == ("a", ())
     assert (second.name, second.ip, second.mac, second.aliases) == ("b", "172.18.0.2", "02:42", ("api",))
     assert container_facts(raw).address == "172.18.0.2"
+    assert (second.wanted_ip, second.wanted_ipv6) == ("", "")
+
+
+def test_an_address_that_was_asked_for_is_told_from_one_that_was_given() -> None:
+    """Only what the container was told to have stands in the engine's own wish list."""
+    raw = inspected(Status="running")
+    wish = {"IPv4Address": "172.18.0.9", "IPv6Address": "fd00::9"}
+    raw["NetworkSettings"]["Networks"] = {"a": {"IPAddress": "172.18.0.9", "IPAMConfig": wish}, "b": {"IPAMConfig": {}}}
+
+    first, second = container_facts(raw).networks
+
+    assert (first.wanted_ip, first.wanted_ipv6) == ("172.18.0.9", "fd00::9")
+    assert (second.wanted_ip, second.wanted_ipv6) == ("", "")
 
 
 def test_ports_are_told_published_or_exposed() -> None:

@@ -5,8 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.faults.commands import DockerCommand, Outcome
-from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
-from coordinator.faults.looks import Look, RunEnded, RunsAnew, SignalSeen, StateIs, Succeeded, Undo, need, seen
+from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, NetworkAttachment
+from coordinator.faults.looks import (
+    Detached,
+    Look,
+    RunEnded,
+    RunsAnew,
+    SignalSeen,
+    StateIs,
+    Succeeded,
+    Undo,
+    need,
+    seen,
+)
 from coordinator.faults.needs import Need
 
 S = ContainerState
@@ -16,6 +27,9 @@ BEFORE, AFTER = "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.2Z"
 def container(state: ContainerState, started_at: str = BEFORE) -> ContainerFacts:
     """A container in this state."""
     return ContainerFacts(id="c1", name="web", image="i", state=state, started_at=started_at)
+
+
+IN = container(S.RUNNING, AFTER).model_copy(update={"networks": (NetworkAttachment(name="net"),)})
 
 
 @pytest.mark.parametrize(
@@ -39,6 +53,27 @@ def container(state: ContainerState, started_at: str = BEFORE) -> ContainerFacts
 def test_facts_show_what_is_looked_for(look: Look, facts: ContainerFacts | None, *, shown: bool) -> None:
     """Each look is satisfied by exactly the states and runs it names; a container that is gone has ended its run."""
     assert seen(look, facts) is shown
+
+
+@pytest.mark.parametrize(
+    ("facts", "gone", "state"),
+    [
+        (container(S.RUNNING), True, Need.NEEDED),
+        (container(S.EXITED), True, Need.NEEDED),
+        (container(S.RUNNING, AFTER), True, Need.NEEDED),
+        (IN, False, Need.DONE),
+        (None, False, Need.GONE),
+    ],
+)
+def test_a_place_in_a_network_is_owed_to_every_run(facts: ContainerFacts | None, gone: bool, state: Need) -> None:
+    """It is given back to a later run and to a container that is down, and never twice; exit codes say nothing."""
+    undo = Undo(
+        container_id="c1", name="web", started_at=BEFORE, needed_in=tuple(S), restores=None, attaches="net",
+        command=DockerCommand(argv=("network", "connect", "net", "c1")),
+    )  # fmt: skip
+    assert seen(Detached(network="net"), facts) is gone
+    assert need(undo, facts, attempted=False) is need(undo, facts, attempted=True) is state
+    assert undo.looked_at
 
 
 def test_a_signal_is_seen_in_the_events_alone() -> None:
