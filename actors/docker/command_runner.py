@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,12 @@ class DockerCommandRunner:
             raise AbilityMissing("no helper containers here: this part of the program has no image for them")
         return self._helper_image
 
+    async def run_here(self, argv: Sequence[str], deadline_s: float) -> Outcome:
+        """A program of this machine, to the end or the deadline in seconds. Raises EngineUnreachable where it cannot
+        be started.
+        """
+        return await self._run(DockerCommand(argv=(), deadline_s=deadline_s), argv)
+
     async def _on_host(self, command: DockerCommand, arguments: tuple[str, ...]) -> tuple[str, ...]:
         return () if self._host is None else await self._host.argv(command, arguments)
 
@@ -154,7 +161,7 @@ class DockerCommandRunner:
         """Through docker, or `on_host`: the program that does the same from here."""
         environ, values = self._environment(command)
         async with self._limiter:
-            with action("docker:command", argv=command.shown()) as log:
+            with action("docker:command", argv=command.shown() if command.argv else shlex.join(on_host)) as log:
                 started = anyio.current_time()
                 exit_code, streams, timed_out = await self._run_process(
                     on_host or self._docker(command), command.deadline_s, environ

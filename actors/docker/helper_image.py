@@ -91,6 +91,10 @@ class HelperImage:
             self._id = await self._find(runner) or await self._build(runner)
             return self._id
 
+    async def found(self, runner: CommandRunner) -> str:
+        """The image's id; empty where there is none yet. Builds nothing."""
+        return await self._find(runner)
+
     async def trouble(self, runner: CommandRunner) -> str:
         """Why there is no helper image and none can be built; empty when there is or can. Builds nothing."""
         return "" if await self._find(runner) else await self._unbuildable(runner)

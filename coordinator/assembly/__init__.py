@@ -8,6 +8,7 @@ from coordinator.assembly.embedding import (
     engine_containers,
     engine_info,
     helper_image_error,
+    try_abilities,
 )
 from coordinator.assembly.serving import Serving, run_serve, serve
 
@@ -20,4 +21,5 @@ __all__ = [
     "helper_image_error",
     "run_serve",
     "serve",
+    "try_abilities",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from coordinator import __version__
+from coordinator.faults.abilities import Abilities
 from coordinator.faults.facts import ContainerFacts, EngineInfo
 from coordinator.ports import Control
 from coordinator.secrets import SecretSource
@@ -78,3 +79,22 @@ async def helper_image_error(settings: Settings) -> tuple[str, str]:
     image = HelperImage(settings.helper_image, __version__)
     trouble = await image.trouble(runner)
     return trouble, "" if trouble else await image.lacks(runner)
+
+
+async def try_abilities(settings: Settings) -> Abilities:
+    """What faults need, tried on the engine and on this host. Raises EngineUnreachable. Builds nothing."""
+    from actors.docker import abilities
+    from actors.docker.command_runner import DockerCommandRunner
+    from actors.docker.engine_facts import DockerFacts
+    from actors.docker.helper_image import HelperImage
+    from actors.docker.host_namespaces import HostNamespaces
+
+    image = HelperImage(settings.helper_image, __version__)
+    runner = DockerCommandRunner(
+        settings.docker_host,
+        SecretSource(settings.data_dir, os.environ).resolve,
+        helper_image=image,
+        instance=settings.service_instance_name,
+    )
+    host = HostNamespaces(settings.docker_host, DockerFacts(settings.docker_host))
+    return await abilities.try_abilities(runner, image, host)

@@ -8,6 +8,7 @@ import re
 import socket
 import tempfile
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from coordinator.cli.catalogue import fault_kinds
 from coordinator.cli.output import as_json as json_text
 from coordinator.cli.output import pairs, result
 from coordinator.cli.tools import Tools, Where, prints_json
+from coordinator.faults.abilities import NOT_BUILT, Abilities, Way, status
+from coordinator.faults.abilities import State as FaultState
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.facts import EngineInfo, Value
 
@@ -50,6 +53,7 @@ class Findings(Value):
     """Why there is no image for helpers and none can be built."""
     helper_lacks: str = ""
     """Which tools for faults of the network are not in it, and what to do."""
+    abilities: Abilities = Abilities()
     data_dir: str
     data_dir_error: str = ""
     store_error: str = ""
@@ -71,10 +75,10 @@ class Check(Value):
 
 
 class Ability(Value):
-    """Whether a fault type works here, and why not."""
+    """Whether a fault type works here, and why not, or not at its best."""
 
     type: str
-    state: Literal["ready", "not here"]
+    state: FaultState
     why: str = ""
 
 
@@ -88,13 +92,20 @@ def doctor(tools: Tools, *, as_json: bool) -> int:
     if as_json:
         body: dict[str, JsonValue] = {
             "checks": [check.model_dump(mode="json") for check in judged],
+            "abilities": found.abilities.model_dump(mode="json"),
             "faults": [ability.model_dump(mode="json") for ability in able],
         }
         result(json_text(body))
     else:
         lines = [(check.name, f"{check.state}: {check.text}") for check in judged]
         kinds = [(one.type, f"{one.state}: {one.why}" if one.why else one.state) for one in able]
-        result(pairs(lines) + "\nfaults\n" + pairs([(f"  {name}", text) for name, text in kinds]))
+        parts = {"abilities": abilities_told(found.abilities), "faults": kinds}
+        told = [
+            f"\n{title}\n" + pairs([(f"  {name}", text) for name, text in part])
+            for title, part in parts.items()
+            if part
+        ]
+        result(pairs(lines) + "".join(told))
     return exit_codes.FAILED if any(check.state == "problem" for check in judged) else exit_codes.OK
 
 
@@ -107,6 +118,10 @@ def checks(found: Findings) -> tuple[Check, ...]:
         _plain("socket", found.socket_error, found.endpoint),
         _plain("engine", found.engine_error, _engine_text(found.engine)),
         _cli(found),
+        *_cgroups(found.engine),
+        _way("helper", found, found.abilities.helper),
+        _way("helper (processes)", found, found.abilities.processes),
+        _way("host namespaces", found, found.abilities.host),
         Check(
             name="network tools",
             state="warning" if found.helper_lacks or found.helper_error else "ok",
@@ -129,8 +144,24 @@ def checks(found: Findings) -> tuple[Check, ...]:
     )
 
 
+def abilities_told(abilities: Abilities) -> list[tuple[str, str]]:
+    """What was tried, by name, and how it went by each way; nothing where nothing could be tried."""
+    ways = {
+        "by helper": abilities.helper.abilities | abilities.processes.abilities,
+        "from this host": abilities.host.abilities,
+    }
+    lines = []
+    for name in dict.fromkeys(name for found in ways.values() for name in found):
+        went = {way: found[name] for way, found in ways.items() if name in found}
+        same = len(set(went.values())) == 1
+        told = [(f"not here: {why}" if why else "works") for why in went.values()]
+        text = told[0] if same else "; ".join(f"{way} {each}" for way, each in zip(went, told, strict=True))
+        lines.append((name, text))
+    return lines
+
+
 def abilities(found: Findings) -> tuple[Ability, ...]:
-    """Every fault type: each needs an engine, some a helper image."""
+    """Every fault type: each needs an engine, some what was tried."""
     return tuple(_ability(kind.type, found) for kind in fault_kinds())
 
 
@@ -144,9 +175,30 @@ def _ability(kind: str, found: Findings) -> Ability:
         why = "no engine answers"
     elif not found.cli_version:
         why = "no docker command line"
-    elif KINDS[kind].by_helper:
-        why = found.helper_error
-    return Ability(type=kind, state="not here" if why else "ready", why=why)
+    if why:
+        return Ability(type=kind, state="not here", why=why)
+    judged = status(KINDS[kind], found.abilities)
+    return Ability(type=kind, state=judged.state, why=judged.why)
+
+
+def _cgroups(engine: EngineInfo | None) -> tuple[Check, ...]:
+    if engine is None or not engine.cgroup_version:
+        return ()
+    text = f"version {engine.cgroup_version}, driver {engine.cgroup_driver or 'unknown'}"
+    return (Check(name="cgroups", state="ok", text=text),)
+
+
+def _way(name: str, found: Findings, way: Way) -> Check:
+    """A way that is not there is no problem by itself: what follows from it is told of each fault."""
+    if found.engine is None or not found.cli_version:
+        return Check(name=name, state="warning", text="not tried: no engine answers, or no docker command line")
+    if way.state == "tried":
+        lacking = sum(1 for why in way.abilities.values() if why)
+        text = f"tried: {len(way.abilities) - lacking} of {len(way.abilities)} abilities work, see below"
+        return Check(name=name, state="ok", text=text)
+    if name != "host namespaces":
+        return Check(name=name, state="ok" if way.why == NOT_BUILT else "warning", text=way.why)
+    return Check(name=name, state="ok", text=f"not entered from here, helpers do it: {way.why}")
 
 
 def _plain(name: str, error: str, text: str) -> Check:
@@ -200,9 +252,12 @@ async def gather(tools: Tools, settings: Settings) -> Findings:
     from coordinator.settings import masked
 
     engine, engine_error, cli, cli_error = await _docker(tools, settings)
-    coordinator, store_error = await _store(tools, settings)
-    reachable = engine is not None and bool(cli)
-    helper_error, helper_lacks = await tools.helper_image_error(settings) if reachable else ("", "")
+    looked = _Looked()
+    async with anyio.create_task_group() as group:
+        group.start_soon(looked.at_store, tools, settings)
+        if engine is not None and cli:
+            group.start_soon(looked.at_image, tools, settings)
+            group.start_soon(looked.at_abilities, tools, settings)
     return Findings(
         endpoint=masked(settings.docker_host),
         socket_error=socket_error(settings.docker_host),
@@ -210,12 +265,13 @@ async def gather(tools: Tools, settings: Settings) -> Findings:
         engine_error=engine_error,
         cli_version=cli,
         cli_error=cli_error,
-        helper_error=helper_error,
-        helper_lacks=helper_lacks,
+        helper_error=looked.image[0],
+        helper_lacks=looked.image[1],
+        abilities=looked.abilities,
         data_dir=str(settings.data_dir),
         data_dir_error=_data_dir_error(settings.data_dir),
-        store_error=store_error,
-        coordinator=coordinator,
+        store_error=looked.store[1],
+        coordinator=looked.store[0],
         ports={
             name: (port, port_state(settings.host, port))
             for name, port in (("http port", settings.http_port), ("grpc port", settings.grpc_port))
@@ -242,17 +298,38 @@ async def _docker(tools: Tools, settings: Settings) -> tuple[EngineInfo | None, 
     return engine, engine_error, cli, cli_error
 
 
-async def _store(tools: Tools, settings: Settings) -> tuple[str, str]:
-    """The URL of the coordinator that holds DATA_DIR, and why the ledger cannot be opened."""
-    from coordinator.client import HttpControl
-    from coordinator.errors import CoordinatorError
+@dataclass(slots=True)
+class _Looked:
+    """What is looked at all at once, as each takes a while."""
 
-    async with AsyncExitStack() as stack:
+    store: tuple[str, str] = ("", "")
+    """The URL of the coordinator that holds DATA_DIR, and why the ledger cannot be opened."""
+    image: tuple[str, str] = ("", "")
+    abilities: Abilities = field(default_factory=Abilities)
+
+    async def at_store(self, tools: Tools, settings: Settings) -> None:
+        from coordinator.client import HttpControl
+        from coordinator.errors import CoordinatorError
+
+        async with AsyncExitStack() as stack:
+            try:
+                control = await stack.enter_async_context(tools.connect(settings, Where(), recovery=False))
+            except CoordinatorError as error:
+                self.store = ("", " ".join(str(error).split()))
+            else:
+                self.store = (control.url if isinstance(control, HttpControl) else "", "")
+
+    async def at_image(self, tools: Tools, settings: Settings) -> None:
+        self.image = await tools.helper_image_error(settings)
+
+    async def at_abilities(self, tools: Tools, settings: Settings) -> None:
+        from coordinator.errors import CoordinatorError
+
         try:
-            control = await stack.enter_async_context(tools.connect(settings, Where(), recovery=False))
+            self.abilities = await tools.try_abilities(settings)
         except CoordinatorError as error:
-            return "", " ".join(str(error).split())
-        return (control.url if isinstance(control, HttpControl) else ""), ""
+            lost = Way(state="untested", why=exit_codes.told(error).lines[0].removeprefix("test-coordinator: "))
+            self.abilities = Abilities(helper=lost, processes=lost, host=lost)
 
 
 def socket_error(endpoint: str) -> str:

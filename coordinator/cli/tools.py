@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     # Only names here: `--help` must not wait for pydantic-settings or the supervision library.
+    from coordinator.faults.abilities import Abilities
     from coordinator.faults.facts import EngineInfo
     from coordinator.library import Library
     from coordinator.ports import Control
@@ -75,6 +76,13 @@ async def helper_image_error(settings: Settings) -> tuple[str, str]:
     return await assembly.helper_image_error(settings)
 
 
+async def try_abilities(settings: Settings) -> Abilities:
+    """What faults need, tried for real. Raises EngineUnreachable."""
+    from coordinator import assembly
+
+    return await assembly.try_abilities(settings)
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """The context object of every command."""
@@ -84,6 +92,7 @@ class Tools:
     engine_info: Callable[[Settings], Awaitable[EngineInfo]] = field(default=engine_info)
     docker_cli_version: Callable[[Settings], Awaitable[str]] = field(default=docker_cli_version)
     helper_image_error: Callable[[Settings], Awaitable[tuple[str, str]]] = field(default=helper_image_error)
+    try_abilities: Callable[[Settings], Awaitable[Abilities]] = field(default=try_abilities)
 
     def library(self) -> Library:
         """The scenarios that have a name here. Raises InvalidSettings."""

@@ -31,6 +31,7 @@ class Impairment(NetworkFault):
     needs: ClassVar[str] = (
         "a Docker engine on Linux with NFQUEUE, and nft, in the helper image (HELPER_IMAGE) or beside the engine"
     )
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("nft_leases",), ("nft_queue", "xt_queue"))
 
     def peers(self) -> tuple[str, ...]:
         """The other side, where there is one."""
@@ -107,6 +108,7 @@ class NetworkDuplication(Chance):
     type: Literal["network_duplication"]
 
     summary: ClassVar[str] = "Delivers a share of the packets that arrive at the container twice."
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (*Impairment.abilities, ("raw_packets",))
 
 
 class NetworkCorruption(Chance):

@@ -89,6 +89,10 @@ class FaultSpec(BaseModel, ABC):
     """What must be there, in one line."""
     by_helper: ClassVar[bool] = False
     """Whether a helper does it, whose image must be there before its time."""
+    in_network: ClassVar[bool] = False
+    """Whether the helper acts in a network namespace, and the host itself where it may; else among processes."""
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """What a helper must be able to do, as `abilities.py` names it: one of each group, the best first."""
     one_off: ClassVar[bool] = False
     """Whether nothing of it lasts that a restart of the target could end."""
 

@@ -29,6 +29,8 @@ class NetworkFault(FaultSpec):
     undo_text: ClassVar[str] = "removed; by the kernel itself 10 s after the last renewal"
     needs: ClassVar[str] = "a Docker engine on Linux and nft, in the helper image (HELPER_IMAGE) or beside the engine"
     by_helper: ClassVar[bool] = True
+    in_network: ClassVar[bool] = True
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("nft_leases",),)
 
     def planned(self, containers: Sequence[ContainerFacts], rules: Mapping[str, Mapping[str, object]]) -> FaultPlan:
         """The plan that puts these rules, by container id, into the containers; those without rules are not touched.

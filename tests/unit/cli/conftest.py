@@ -14,6 +14,7 @@ from tests.unit.cli.scripted import (
     docker_cli_version,
     engine_info,
     helper_image_error,
+    try_abilities,
 )
 
 SCENARIO = """
@@ -66,6 +67,7 @@ def call(workplace: Path, capfd: pytest.CaptureFixture[str]) -> Call:
             engine_info=engine_info,
             docker_cli_version=docker_cli_version,
             helper_image_error=helper_image_error,
+            try_abilities=try_abilities,
         )
         capfd.readouterr()
         code = main(argv, acting)

@@ -8,6 +8,7 @@ import anyio.lowlevel
 
 from coordinator.cli.tools import Where
 from coordinator.errors import Conflict, CoordinatorError, EngineUnreachable, LedgerUnavailable, NotFound
+from coordinator.faults.abilities import Abilities, Way
 from coordinator.faults.facts import EngineInfo
 from coordinator.faults.leftovers import ScanReport
 from coordinator.library import ScenarioDetails, ScenarioSummary
@@ -182,6 +183,13 @@ async def no_engine(settings: Settings) -> EngineInfo:
 async def helper_image_error(settings: Settings) -> tuple[str, str]:
     """Neither trouble nor anything it lacks."""
     return "", ""
+
+
+async def try_abilities(settings: Settings) -> Abilities:
+    """Everything works by helpers; the host is another."""
+    network, processes = ("nft_leases", "nft_queue", "raw_packets"), ("processes", "kill")
+    helper, among = (Way(state="tried", abilities=dict.fromkeys(works, "")) for works in (network, processes))
+    return Abilities(helper=helper, processes=among, host=Way(state="not here", why="not root"))
 
 
 async def docker_cli_version(settings: Settings) -> str:

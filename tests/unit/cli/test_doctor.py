@@ -5,15 +5,31 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.cli.doctor import Findings, abilities, checks, port_state, socket_error
+from coordinator.cli.doctor import Findings, abilities, abilities_told, checks, port_state, socket_error
 from coordinator.cli.tools import Tools
-from coordinator.errors import DataDirInUse
+from coordinator.errors import DataDirInUse, EngineUnreachable
+from coordinator.faults.abilities import NOT_BUILT, Abilities, Way
+from coordinator.faults.catalogue import KINDS
+from coordinator.settings import Settings
 from tests.unit.cli.conftest import Call
-from tests.unit.cli.scripted import ENGINE, ScriptedConnect, ScriptedControl, docker_cli_version, no_engine
+from tests.unit.cli.scripted import (
+    ENGINE,
+    ScriptedConnect,
+    ScriptedControl,
+    docker_cli_version,
+    engine_info,
+    helper_image_error,
+    no_engine,
+)
 
 WELL = Findings(
     endpoint="unix:///sock", engine=ENGINE, cli_version="29.1.0", data_dir="/d", ports={"http port": (8080, "free")},
     stores={"postgres": "", "redis": "redis://:***@h"},
+    abilities=Abilities(
+        helper=Way(state="tried", abilities={"nft_leases": "", "nft_queue": "", "raw_packets": ""}),
+        processes=Way(state="tried", abilities={"processes": "", "kill": ""}),
+        host=Way(state="not here", why="not root"),
+    ),
 )  # fmt: skip
 
 
@@ -60,11 +76,63 @@ def test_disabled_faults_are_not_here() -> None:
     assert judged(off)["injection"][0] == "warning"
 
 
-def test_a_fault_by_helper_needs_its_image() -> None:
-    """Without a helper image, and no way to build one, the faults done by helpers say so; the others are ready."""
-    able = {one.type: one for one in abilities(WELL.model_copy(update={"helper_error": "no helper image"}))}
-    assert (able["container_crash"].state, able["container_crash"].why) == ("not here", "no helper image")
+def test_a_way_that_is_not_there_is_told_as_it_follows() -> None:
+    """No helper is a warning, one that is not built yet and a host that may not be entered are none."""
+    gone = Abilities(helper=Way(state="not here", why="no image"), host=Way(state="not here", why="not root"))
+    lines = judged(WELL.model_copy(update={"abilities": gone}))
+    assert lines["helper"] == ("warning", "no image")
+    assert lines["host namespaces"] == ("ok", "not entered from here, helpers do it: not root")
+    unbuilt = Abilities(helper=Way(state="untested", why=NOT_BUILT))
+    assert judged(WELL.model_copy(update={"abilities": unbuilt}))["helper"][0] == "ok"
+    assert judged(WELL)["helper"] == ("ok", "tried: 3 of 3 abilities work, see below")
+
+
+def test_faults_are_judged_by_what_was_tried() -> None:
+    """Those by helper tell why theirs is not there; the others are ready."""
+    gone = Abilities(processes=Way(state="not here", why="no image"), host=Way(state="not here", why="not root"))
+    able = {one.type: one for one in abilities(WELL.model_copy(update={"abilities": gone}))}
+    assert (able["container_crash"].state, able["container_crash"].why) == ("not here", "no image")
     assert able["container_kill"].state == "ready"
+
+
+def test_abilities_are_told_by_way_where_ways_differ() -> None:
+    """One word where both agree, both where they do not, one where one was tried."""
+    both = Abilities(
+        helper=Way(state="tried", abilities={"same": "", "differs": "no iptables"}),
+        processes=Way(state="tried", abilities={"kill": ""}),
+        host=Way(state="tried", abilities={"same": "", "differs": ""}),
+    )
+    assert abilities_told(both) == [
+        ("same", "works"),
+        ("differs", "by helper not here: no iptables; from this host works"),
+        ("kill", "works"),
+    ]
+    assert abilities_told(Abilities()) == []
+
+
+def test_cgroups_are_told_where_the_engine_tells_them() -> None:
+    """Version and driver; nothing from an engine that does not say."""
+    engine = ENGINE.model_copy(update={"cgroup_version": "2", "cgroup_driver": "systemd"})
+    assert judged(WELL.model_copy(update={"engine": engine}))["cgroups"] == ("ok", "version 2, driver systemd")
+    silent = ENGINE.model_copy(update={"cgroup_version": ""})
+    assert "cgroups" not in judged(WELL.model_copy(update={"engine": silent}))
+
+
+def test_an_engine_that_is_lost_on_the_way_leaves_faults_untested(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers at first and not when abilities are tried: one line says so, and nothing is claimed."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+
+    async def lost(settings: Settings) -> Abilities:
+        raise EngineUnreachable("the engine has gone")
+
+    tools = Tools(
+        connect=ScriptedConnect(ScriptedControl()), engine_info=engine_info, docker_cli_version=docker_cli_version,
+        helper_image_error=helper_image_error, try_abilities=lost,
+    )  # fmt: skip
+    body = json.loads(call("doctor", "--json", tools=tools).out)
+    told = {fault["type"]: (fault["state"], fault["why"]) for fault in body["faults"]}
+    assert told["network_partition"] == ("untested", "the engine has gone")
+    assert told["container_pause"] == ("ready", "")
 
 
 def test_a_helper_image_without_tools_is_a_warning() -> None:
@@ -127,7 +195,9 @@ def test_as_json_with_a_store_that_is_held(call: Call, monkeypatch: pytest.Monke
     body = json.loads(call("doctor", "--json", tools=tools).out)
     store = next(check for check in body["checks"] if check["name"] == "store")
     assert store == {"name": "store", "state": "problem", "text": "held by process 7"}
-    assert {fault["type"] for fault in body["faults"]} >= {"container_kill", "exec"}
+    assert {fault["type"] for fault in body["faults"]} == set(KINDS)
+    assert set(body) == {"checks", "abilities", "faults"}
+    assert body["abilities"]["helper"] == {"state": "untested", "why": "", "abilities": {}}
 
 
 def test_secrets_are_not_shown(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
