@@ -11,14 +11,14 @@ from typing import assert_never
 import anyio
 import anyio.to_thread
 
-from actors.prober import container_probe, exec_probe, http_probe, tcp_probe
+from actors.prober import container_probe, exec_probe, http_probe, prometheus_probe, tcp_probe
 from actors.prober.addresses import Addresses
 from actors.prober.failures import failed, timed_out
 from actors.prober.http_probe import SecretSource
 from coordinator.faults.facts import ContainerFacts
 from coordinator.ports import CommandRunner, EngineFacts
 from coordinator.record import Reading
-from coordinator.scenarios.model import ContainerProbe, ExecProbe, HttpProbe, Probe, TcpProbe
+from coordinator.scenarios.model import ContainerProbe, ExecProbe, HttpProbe, Probe, PrometheusProbe, TcpProbe
 from coordinator.supervision import ChildContext
 
 Targets = Mapping[str, tuple[ContainerFacts, ...]]
@@ -70,6 +70,8 @@ class Prober:
                 return await container_probe.look(probe, targets.get(probe.target, ()), self._facts)
             case ExecProbe():
                 return await exec_probe.look(probe, targets.get(probe.target, ()), self._runner, self._facts)
+            case PrometheusProbe():
+                return await prometheus_probe.look(probe, self._secrets, self._trusted)
             case _:
                 assert_never(probe)
 

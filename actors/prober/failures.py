@@ -53,6 +53,11 @@ def wrong_answer(what: str, *, latency_s: float, value: float | str | None = Non
     return Reading(ok=False, latency_s=latency_s, value=value, error=shortened(f"wrong answer: {what}"))
 
 
+def no_data(what: str, *, latency_s: float) -> Reading:
+    """A bad reading of an answer that came in good order and held nothing."""
+    return Reading(ok=False, latency_s=latency_s, error=shortened(f"no data: {what}"))
+
+
 def timed_out(timeout_s: float) -> Reading:
     """A bad reading of an answer that did not come."""
     return Reading(ok=False, error=f"timeout: no answer within {timeout_s:g} s")

@@ -5,17 +5,13 @@ lands in, so a file's text and an API's JSON read alike. Knows no file, no line 
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Final, Literal
 
 from pydantic import (
-    AfterValidator,
-    AnyUrl,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
@@ -31,6 +27,7 @@ from coordinator.quantities import (
     ValueComparison,
     truth,
 )
+from coordinator.scenarios.hosts import Host, Url
 
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", description="a name: " + NAME_PATTERN)]
@@ -69,50 +66,6 @@ class Metadata(Model):
 
 
 # ---------------------------------------------------------------- probes
-
-
-def ip_of(host: str) -> IPv4Address | IPv6Address | None:
-    """The address a host is, in any spelling (hexadecimal, one number, IPv4 within IPv6); None for a name."""
-    plain = host.strip("[]").partition("%")[0]
-    try:
-        # The URL parser knows the odd spellings of IPv4 that resolvers accept.
-        normal = AnyUrl(f"http://[{plain}]/" if ":" in plain else f"http://{plain}/").host or ""
-        found = ip_address(normal.strip("[]"))
-    except ValueError:
-        return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
-
-
-def _not_link_local(host: str) -> None:
-    """Cloud metadata services live at link-local addresses: no probe may be pointed there."""
-    address = ip_of(host)
-    if address is not None and address.is_link_local:
-        message = "any address but link-local ones (169.254.0.0/16, fe80::/10)"
-        raise ValueError(message)
-
-
-def _url(text: str) -> str:
-    try:
-        url = AnyUrl(text)
-    except ValidationError:
-        url = None
-    if url is None or url.scheme not in {"http", "https"} or not url.host:
-        message = "a URL like http://127.0.0.1:8000/health"
-        raise ValueError(message)
-    _not_link_local(url.host)
-    return text
-
-
-def _host(text: str) -> str:
-    if not text or any(character in text for character in "/@ \t\n"):
-        message = "a host name or an address, without scheme and port"
-        raise ValueError(message)
-    _not_link_local(text)
-    return text
-
-
-Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": "^https?://.+"})]
-Host = Annotated[str, AfterValidator(_host)]
 
 
 class ProbeCommon(Model):
@@ -211,7 +164,37 @@ class ExecProbe(ProbeCommon):
     expect: ExecExpect = ExecExpect()
 
 
-Probe = HttpProbe | TcpProbe | ContainerProbe | ExecProbe
+class PrometheusExpect(Model):
+    """What a good value is; without it any number is good."""
+
+    value: CountComparison | None = None
+
+
+class PrometheusProbe(ProbeCommon):
+    """Reads one number: of an instant `query` to the Prometheus server at `url`, or of the one series with this
+    `metric` and at least these `labels` on the metrics page at `url`.
+    """
+
+    type: Literal["prometheus"] = "prometheus"
+    url: Url
+    query: str | None = Field(default=None, min_length=1)
+    metric: str | None = Field(default=None, pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", description="a metric's name")
+    labels: dict[str, str] = {}
+    headers: dict[str, SecretText] = {}
+    expect: PrometheusExpect = PrometheusExpect()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PrometheusProbe:
+        if (self.query is None) == (self.metric is None):
+            message = "either query, or metric with labels"
+            raise ValueError(message)
+        if self.query is not None and self.labels:
+            message = "labels only beside metric: a query has its own"
+            raise ValueError(message)
+        return self
+
+
+Probe = HttpProbe | TcpProbe | ContainerProbe | ExecProbe | PrometheusProbe
 AnyProbe = Annotated[Probe, Field(discriminator="type")]
 
 

@@ -34,7 +34,8 @@ from coordinator.scenarios.document import (
     read,
     text_of,
 )
-from coordinator.scenarios.model import HttpProbe, Scenario, TcpProbe, ip_of
+from coordinator.scenarios.hosts import ip_of
+from coordinator.scenarios.model import HttpProbe, PrometheusProbe, Scenario, TcpProbe
 from coordinator.scenarios.references import check, listed, nearest
 from coordinator.scenarios.schema import at, fields_at, schema, types_at
 
@@ -372,7 +373,7 @@ def loopback_probes(scenario: Scenario) -> tuple[str, ...]:
     found = []
     for name, probe in scenario.probes.items():
         host = None
-        if isinstance(probe, HttpProbe) and probe.url is not None:
+        if isinstance(probe, HttpProbe | PrometheusProbe) and probe.url is not None:
             host = urlsplit(probe.url).hostname
         elif isinstance(probe, TcpProbe):
             host = probe.host

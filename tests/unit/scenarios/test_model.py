@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from coordinator.scenarios.hosts import ip_of
 from coordinator.scenarios.model import (
     AbortCondition,
     Assertion,
@@ -11,7 +12,6 @@ from coordinator.scenarios.model import (
     SecretRef,
     TcpProbe,
     WaitUntil,
-    ip_of,
     masked,
 )
 

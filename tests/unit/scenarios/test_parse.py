@@ -18,7 +18,7 @@ class TestFields:
             ("service_kill", "container_kil", "phases[0].faults[0].type", 15, "'container_kil'", "container_kill,",
              "container_kill"),
             ("type: service_kill, ", "", "phases[0].faults[0].type", 15, "missing", "service_kill", None),
-            ("type: http", "type: htp", "probes.api.type", 8, "'htp'", "container, exec, http, tcp", "http"),
+            ("type: http", "type: htp", "probes.api.type", 8, "'htp'", "container, exec, ", "http"),
             ("target: web, ", "", "phases[0].faults[0].target", 15, "missing", "a name under `targets`", None),
             ("target: web", "target: wbe", "phases[0].faults[0].target", 15, "'wbe'", "a target", "web"),
             ("at: 1s", "at: 1", "phases[0].faults[0].at", 15, "'1'", "did you mean 1s?", None),
@@ -221,6 +221,11 @@ class TestWarnings:
         """By name and in every spelling of the address."""
         scenario = read(GOOD.replace("http://127.0.0.1:8000/{{service}}", url)).scenario
         assert loopback_probes(scenario) == (("api",) if loopback else ())
+
+    def test_a_prometheus_on_loopback_is_known(self) -> None:
+        """Whatever goes to a URL can mean the coordinator's own container."""
+        changed = {"api": {"type": "prometheus", "url": "http://localhost:9090", "query": "up"}}
+        assert loopback_probes(read(json.dumps(DOCUMENT | {"probes": changed})).scenario) == ("api",)
 
 
 class TestWhateverTheText:
