@@ -14,10 +14,13 @@ from coordinator.faults.facts import Value
 
 DURATION_ALLOWED: Final = "a duration with its unit, like 250ms, 2s, 1.5m or 1h"
 PERCENT_ALLOWED: Final = "a percentage like 12.5%, from 0% to 100%"
+SIZE_ALLOWED: Final = "a size with its unit, like 64k, 512m or 1g"
+_SIZE_UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 # At most 15 digits: more than a float holds exactly, and a text of thousands never becomes infinity.
 _DIGITS: Final = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
 _DURATION: Final = re.compile(rf"({_DIGITS})\s*(ms|s|m|h)")
+_SIZE: Final = re.compile(rf"({_DIGITS})\s*(k|m|g)")
 _PERCENT: Final = re.compile(rf"({_DIGITS})\s*%")
 _NUMBER: Final = re.compile(rf"-?{_DIGITS}")
 _WHOLE: Final = 100.0
@@ -43,6 +46,17 @@ def parse_percent(text: object) -> float:
         message = f"{PERCENT_ALLOWED}{hint}"
         raise ValueError(message)
     return float(match[1])
+
+
+def parse_size(text: object) -> int:
+    """Bytes of a text like `64m`, in powers of 1024; raises ValueError that says what is allowed."""
+    match = _SIZE.fullmatch(str(text).strip().lower())
+    if match is None:
+        bare = _NUMBER.fullmatch(str(text).strip())
+        hint = f" (a bare number has no unit: did you mean {text}m?)" if bare else ""
+        message = f"{SIZE_ALLOWED}{hint}"
+        raise ValueError(message)
+    return int(float(match[1]) * _SIZE_UNITS[match[2]])
 
 
 def show_duration(seconds: float) -> str:
@@ -71,6 +85,14 @@ Percent = Annotated[
     WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN, "description": PERCENT_ALLOWED}),
 ]
 """0 to 100, written with its sign."""
+
+SIZE_PATTERN: Final = r"^\d+(\.\d+)?\s*[kmgKMG]$"
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "description": SIZE_ALLOWED}),
+]
+"""Bytes, written with a unit."""
 
 
 def truth(value: object) -> bool:

@@ -13,6 +13,7 @@ from actors.docker.simulated_state import ConnectionCut, EngineError
 from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, NETNS_PROGRAM, DockerCommand, Outcome
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.lifecycle import SIGNALS
+from coordinator.faults.limits import LIMITS_PROGRAM
 from coordinator.logging import action
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ SIGNAL: Final = frozenset({"-s", "--signal"})
 LABEL: Final = frozenset({"--label"})
 CONNECT: Final = frozenset({"--ip", "--ip6", "--alias"})
 RUN: Final = frozenset({
-    "--label", "--log-driver", "--network", "--pid", "--pull", "--userns", "--user", "--cap-drop", "--cap-add",
-    "--security-opt", "--entrypoint",
+    "--cgroupns", "--label", "--log-driver", "--network", "--pid", "--pull", "--userns", "--user", "--cap-drop",
+    "--cap-add", "--security-opt", "--entrypoint", "--volume",
 })  # fmt: skip
 EXEC: Final = frozenset({"-e", "--env", "-u", "--user", "-w", "--workdir"})
 FLAGS: Final = frozenset({"-d", "--detach", "-i", "--interactive", "-t", "--tty", "--privileged", "-f", "--force",
@@ -214,6 +215,9 @@ class SimulatedRunner:
         if image == HELPER_IMAGE and SCAN_PROGRAM in inner:
             await self._scan(inner[inner.index(SCAN_PROGRAM) + 1 :], console)
             return
+        if image == HELPER_IMAGE and LIMITS_PROGRAM in inner:
+            await self._limits(inner[inner.index(LIMITS_PROGRAM) + 1 :], console)
+            return
         if image != HELPER_IMAGE or CRASH_PROGRAM not in inner:
             console.fail(f"Unable to find image '{image}' locally", 125)
             return
@@ -228,6 +232,26 @@ class SimulatedRunner:
                     console.fail(f"{reference[:12]}: no process of this container is seen from here")
                 else:
                     self._engine.die(reference)
+
+        await self._ask("helper", work, console, echo=False)
+
+    async def _limits(self, asked: list[str], console: _Console) -> None:
+        """What limits.py does to a container's cgroup, which its run holds."""
+        what, fault, *limit, reference = asked
+
+        async def work() -> None:
+            await anyio.sleep(self._engine.duration("helper", reference))
+            await self._engine.answering.wait()
+            container = self._engine.state.containers.get(reference)
+            if what == "remove":
+                if container is not None:
+                    container.limits = {kind: each for kind, each in container.limits.items() if each[0] != fault}
+            elif container is None or not container.up:
+                console.fail(f"{reference[:12]}: no process of this container is seen from here")
+            elif limit[0] in container.limits:
+                console.fail(f"{reference[:12]}: another fault limits its {limit[0]} already")
+            else:
+                container.limits[limit[0]] = (fault, limit[1])
 
         await self._ask("helper", work, console, echo=False)
 

@@ -69,6 +69,8 @@ class SimulatedContainer:
     up_since: float = 0.0
     stopped_by_hand: bool = False
     """The restart policy is off until the next start: somebody stopped or signalled it through the engine."""
+    limits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By kind, the fault that set a limit in its cgroup, and what to; they end with the run."""
     left: dict[str, str] = field(default_factory=dict)
     """The networks it was taken out of, with the address it had there."""
     network_mode: str = ""
@@ -237,6 +239,7 @@ class EngineState:
         container.health = "unhealthy" if container.checked else ""
         container.ended.set()
         container.rules.clear()
+        container.limits.clear()
         self._emit(container, "die", exit_code=exit_code)
         self._emit_networks(container, "disconnect")
 

@@ -20,9 +20,10 @@ from coordinator.faults.impairment import (
     NetworkReordering,
 )
 from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerRestart, ContainerStop
+from coordinator.faults.limits import CpuLimit, MemoryLimit, PidExhaustion
 from coordinator.faults.model import FaultSpec
 from coordinator.faults.network import NetworkPartition
-from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, show_duration
+from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN, show_duration
 from coordinator.record import FaultClass
 
 Fault = (
@@ -39,6 +40,9 @@ Fault = (
     | NetworkDuplication
     | NetworkCorruption
     | NetworkReordering
+    | CpuLimit
+    | MemoryLimit
+    | PidExhaustion
 )
 AnyFault = Annotated[Fault, Field(discriminator="type")]
 
@@ -59,6 +63,9 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "network_duplication": NetworkDuplication,
     "network_corruption": NetworkCorruption,
     "network_reordering": NetworkReordering,
+    "cpu_limit": CpuLimit,
+    "memory_limit": MemoryLimit,
+    "pid_exhaustion": PidExhaustion,
 }
 """Every name a scenario may write under `type`, aliases included."""
 
@@ -76,6 +83,9 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     NetworkDuplication: "{type: network_duplication, target: replica, percent: 5%, for: 5s}",
     NetworkCorruption: "{type: network_corruption, target: replica, percent: 1%, ports: [8000], for: 5s}",
     NetworkReordering: "{type: network_reordering, target: replica, percent: 25%, delay: 20ms, for: 5s}",
+    CpuLimit: "{type: cpu_limit, target: replica, cpus: 0.2, at: 1s, for: 10s}",
+    MemoryLimit: "{type: memory_limit, target: replica, limit: 64m, at: 1s, for: 10s}",
+    PidExhaustion: "{type: pid_exhaustion, target: replica, leave: 5, at: 1s, for: 10s}",
 }
 """One line for a scenario file, each as it is tested."""
 
@@ -153,6 +163,8 @@ def _unit(field: Mapping[str, JsonValue]) -> str:
         return "duration"
     if field.get("pattern") == PERCENT_PATTERN:
         return "percentage"
+    if field.get("pattern") == SIZE_PATTERN:
+        return "size"
     words = {"string": "text", "boolean": "true or false", "number": "number", "integer": "number"}
     if field["type"] != "array":
         return words[str(field["type"])]

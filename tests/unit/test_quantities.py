@@ -10,6 +10,7 @@ from coordinator.quantities import (
     number_or_text,
     parse_duration,
     parse_percent,
+    parse_size,
     per_second,
     show_duration,
     truth,
@@ -137,3 +138,12 @@ def test_a_measured_number_is_compared_as_it_is(actual: float) -> None:
     claim = Assertion.model_validate({"probe": "p", "error_rate": "<= 20%"}).error_rate
     assert claim is not None
     assert claim.holds(actual)
+
+
+def test_a_size_is_bytes_in_powers_of_1024() -> None:
+    """With its unit, in either case; a bare number is answered with a guess."""
+    assert [parse_size(text) for text in ("64k", "512M", "1.5 g")] == [65536, 536870912, 1610612736]
+    with pytest.raises(ValueError, match="did you mean 64m"):
+        parse_size("64")
+    with pytest.raises(ValueError, match="a size with its unit"):
+        parse_size("-1m")

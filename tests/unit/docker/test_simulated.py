@@ -12,8 +12,9 @@ from trio.testing import MockClock
 
 from actors.docker.simulated import ExecResult, SimulatedEngine
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import FAULT, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
+from coordinator.faults.limits import PidExhaustion
 from tests.clocks import LoopClock
 
 Story = Callable[[SimulatedEngine], Awaitable[None]]
@@ -38,6 +39,34 @@ async def run(engine: SimulatedEngine, *argv: str, deadline_s: float = 60.0) -> 
 async def look(engine: SimulatedEngine, name: str = "web") -> ContainerFacts:
     """The container of this name, now."""
     return engine.state.find(name).facts()
+
+
+def test_limits_of_a_cgroup_end_with_its_run() -> None:
+    """One fault of a kind at a time, taken back by its own id alone, gone with the run, refused for what is down."""
+
+    async def story(engine: SimulatedEngine) -> None:
+        web = engine.add("web")
+
+        def helper(fault: str) -> tuple[DockerCommand, DockerCommand]:
+            spec = PidExhaustion.model_validate({"type": "pid_exhaustion", "target": "t"})
+            (target,) = spec.plan([web]).filled({FAULT: fault}).targets
+            assert target.undo is not None
+            return target.inject, target.undo.command
+
+        (put, remove), (second, other) = helper("f1"), helper("f2")
+        assert (await engine.runner.run(put)).ok
+        refused = await engine.runner.run(second)
+        assert (refused.ok, "another fault" in refused.stderr) == (False, True)
+        assert (await engine.runner.run(other)).ok
+        assert engine.state.find("web").limits == {"pids": ("f1", "0")}
+        assert (await engine.runner.run(remove)).ok
+        assert engine.state.find("web").limits == {}
+        assert (await engine.runner.run(put)).ok
+        await run(engine, "kill", "web")
+        assert engine.state.find("web").limits == {}
+        assert not (await engine.runner.run(put)).ok
+
+    play(story)
 
 
 def test_a_seed_gives_one_run() -> None:

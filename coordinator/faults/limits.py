@@ -1,0 +1,116 @@
+"""Limits of a container's cgroup: CPU time, memory, processes. Plans only what runs; whether a limit is lower than
+the one that is there is for the program in the helper to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from coordinator.faults.commands import FAULT, HELPER_IMAGE, HELPER_PROGRAMS, DockerCommand
+from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.looks import Succeeded, Undo
+from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
+from coordinator.identity import LABEL_ROLE
+from coordinator.quantities import Size
+
+LIMITS_PROGRAM: Final = f"{HELPER_PROGRAMS}/limits.py"
+"""What sets limits on the engine's machine, and sets them back."""
+
+DEADLINE_S: Final = 20.0
+LEAST_MEMORY: Final = 6 << 20
+"""Docker's own least limit: with less, nothing starts."""
+
+
+class LimitFault(FaultSpec):
+    """What all of them have in common: written to the cgroup by a helper, which keeps there what it replaced.
+
+    The engine is not asked: its own `update` cannot give back what was unlimited.
+    """
+
+    undo_text: ClassVar[str] = "the previous value, exactly; a restart of the container ends it as well"
+    needs: ClassVar[str] = "a Docker engine on Linux, version 20.10 or later, and the helper image (HELPER_IMAGE)"
+    by_helper: ClassVar[bool] = True
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",),)
+
+    def planned(self, containers: Sequence[ContainerFacts], kind: str, value: str) -> FaultPlan:
+        """Set this limit, as limits.py takes it, on each running container."""
+        targets, untouched = [], []
+        for container in containers:
+            if container.state is not ContainerState.RUNNING:
+                why = f"is {container.state}, not running: left alone"
+                untouched.append(Untouched(container_id=container.id, name=container.name, why=why))
+                continue
+            undo = Undo(
+                container_id=container.id,
+                name=container.name,
+                started_at=container.started_at,
+                command=_helper("remove", FAULT, container.id),
+                # The cgroup lives as long as the run, frozen or not.
+                needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
+                restores=None,
+            )
+            targets.append(
+                TargetPlan(
+                    container_id=container.id, name=container.name, started_at=container.started_at,
+                    pre_state=container.state, inject=_helper("put", FAULT, kind, value, container.id),
+                    # limits.py succeeds only when it has read the limit back from the kernel.
+                    effect=Succeeded(), undo=undo,
+                )
+            )  # fmt: skip
+        return FaultPlan(targets=tuple(targets), untouched=tuple(untouched))
+
+
+class CpuLimit(LimitFault):
+    """A quota of CPU time per period, as `docker run --cpus` sets."""
+
+    type: Literal["cpu_limit"]
+    cpus: Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False, description="how many cores, like 0.2")]
+
+    summary: ClassVar[str] = "Gives the container less CPU time: it is stopped for the rest of each period."
+    mechanism: ClassVar[str] = "a helper container, cpu.max or cpu.cfs_quota_us of the cgroup"
+
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
+        """Limit each running container."""
+        return self.planned(containers, "cpu", f"{self.cpus:.6f}")
+
+
+class MemoryLimit(LimitFault):
+    """The most memory, with no swap beside it."""
+
+    type: Literal["memory_limit"]
+    limit: Size = Field(ge=LEAST_MEMORY, description="the most it may use, at least 6m")
+
+    summary: ClassVar[str] = "Lowers the most memory the container may use; what asks for more is killed."
+    mechanism: ClassVar[str] = "a helper container, memory.max or memory.limit_in_bytes of the cgroup"
+
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
+        """Limit each running container."""
+        return self.planned(containers, "memory", str(self.limit))
+
+
+class PidExhaustion(LimitFault):
+    """No more processes or threads than there are, and so many more."""
+
+    type: Literal["pid_exhaustion"]
+    leave: int = Field(default=0, ge=0, le=4_194_304, description="how many more processes or threads may be made")
+
+    summary: ClassVar[str] = "Lets the container make no more processes or threads: fork fails."
+    mechanism: ClassVar[str] = "a helper container, pids.max of the cgroup"
+
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
+        """Limit each running container."""
+        return self.planned(containers, "pids", str(self.leave))
+
+
+def _helper(*arguments: str) -> DockerCommand:
+    """limits.py beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write."""
+    argv = (
+        "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
+        "--read-only", "--network", "none", "--pid", "host", "--cgroupns", "host", "--userns", "host", "--user", "0:0",
+        "--cap-drop", "ALL", "--security-opt", "apparmor=unconfined", "--volume", "/sys/fs/cgroup:/host-cgroup",
+        "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", LIMITS_PROGRAM, *arguments,
+    )  # fmt: skip
+    return DockerCommand(argv=argv, deadline_s=DEADLINE_S)

@@ -1,0 +1,118 @@
+"""Limits of a cgroup on the real engine: felt by what runs inside, and afterwards every file as before."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
+from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
+
+GROUPS = Path("/sys/fs/cgroup")
+NAMES = (
+    "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "memory/memory.limit_in_bytes",
+    "memory/memory.memsw.limit_in_bytes", "pids/pids.max", "/cpu.max", "/memory.max", "/memory.swap.max", "/pids.max",
+)  # fmt: skip
+"""Controller of version 1, or none, and file."""
+
+SPIN = ["sh", "-c", "while :; do :; done"]
+FILL = ["dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]
+FORK = ["sh", "-c", "/bin/true; exit $?"]
+"""A shell that makes a process."""
+
+LIMITS: list[dict[str, object]] = [
+    {"type": "cpu_limit", "cpus": "0.02"},
+    {"type": "memory_limit", "limit": "32m"},
+]
+PIDS: dict[str, object] = {"type": "pid_exhaustion"}
+
+
+@pytest.fixture
+def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
+    """A coordinator that is up."""
+    with coordinator(tmp_path) as made:
+        made.start()
+        yield made
+
+
+def files(container: Container) -> dict[str, str]:
+    """What the kernel says of its limits, as the host sees it, in either version."""
+    lines = Path(f"/proc/{container.look('{{.State.Pid}}')}/cgroup").read_text().splitlines()
+    paths = {controllers: path for _, controllers, path in (line.split(":", maxsplit=2) for line in lines)}
+    found = {}
+    for name in NAMES:
+        controller, file = name.split("/")
+        place = GROUPS / controller / paths.get(controller, "/").lstrip("/") / file
+        if controller in paths and place.exists():
+            found[name] = place.read_text()
+    assert found
+    return found
+
+
+def used(container: Container) -> float:
+    """How much of one CPU it uses, in per cent, as docker sees it."""
+    return float(docker("stats", "--no-stream", "--format", "{{.CPUPerc}}", container.id).rstrip("%"))
+
+
+def throttled(container: Container) -> int:
+    """How often the kernel has stopped it for the rest of a period, as its own files say."""
+    words = docker("exec", container.id, "sh", "-c", "cat /sys/fs/cgroup/cpu/cpu.stat || cat /sys/fs/cgroup/cpu.stat")
+    return int(words.split()[words.split().index("nr_throttled") + 1])
+
+
+def runs(container: Container, *argv: str) -> bool:
+    """Whether this works inside."""
+    try:
+        docker("exec", container.id, *argv)
+    except DockerFailed:
+        return False
+    return True
+
+
+def put(served: Coordinator, container: Container, faults: list[dict[str, object]]) -> str:
+    """An execution with these, once all are in force."""
+    execution_id = served.submit(scenario(faults, names=[container.name]))
+
+    def states() -> list[str]:
+        return [fault["state"] for fault in served.execution(execution_id)["faults"]]
+
+    eventually(lambda: states() == ["active"] * len(faults), "the effects")
+    return execution_id
+
+
+def test_limits_are_felt_and_set_back(served: Coordinator, containers: Sandbox) -> None:
+    """Limits that were there and none alike: less CPU and memory while they are on, and afterwards all as before."""
+    own = ["--cpus", "1.5", "--memory", "512m", "--pids-limit", "200"]
+    for options in (own, []):
+        target = containers.run("limited", command=SPIN, options=options)
+        before = files(target)
+        assert throttled(target) == 0
+        assert runs(target, *FILL)
+        execution_id = put(served, target, LIMITS)
+        assert used(target) < 4
+        assert throttled(target) > 0
+        assert not runs(target, *FILL)
+        assert target.status == "running"
+        served.call("DELETE", f"/api/v1/executions/{execution_id}")
+        eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")  # noqa: B023  # at once
+        assert served.execution(execution_id)["undo"] == "complete"
+        assert files(target) == before
+        so_far = throttled(target)
+        assert runs(target, *FILL)
+        assert throttled(target) == so_far
+        docker("kill", target.id)
+
+
+def test_they_are_set_back_after_a_crash(served: Coordinator, containers: Sandbox) -> None:
+    """SIGKILL of the coordinator and its warden: no process can be made until the next start."""
+    target = containers.run("limited")
+    before = files(target)
+    assert runs(target, *FORK)
+    execution_id = put(served, target, [PIDS])
+    assert not runs(target, *FORK)
+    served.kill()
+    assert not runs(target, *FORK)
+    served.start()
+    eventually(lambda: files(target) == before, "the undo")
+    eventually(lambda: served.execution(execution_id)["undo"] == "complete", "the record")
+    assert runs(target, *FORK)

@@ -1,0 +1,121 @@
+"""The program that sets limits, on folders that look like cgroups: what it writes, keeps and sets back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from actors.docker.programs import limits
+
+ID = "0123456789ab" * 5
+V1 = {
+    "cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "pids.current": "3", "pids.max": "max",
+    "memory.limit_in_bytes": "9223372036854771712", "memory.memsw.limit_in_bytes": "9223372036854771712",
+}  # fmt: skip
+V2 = {"cpu.max": "max 100000", "memory.max": "max", "memory.swap.max": "max", "pids.current": "3", "pids.max": "max"}
+
+
+@pytest.fixture(params=[False, True], ids=["v1", "v2"])
+def cgroup(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cgroup of a container whose init has made one of its own inside; its attributes are kept in memory."""
+    unified: bool = request.param
+    path = f"/system.slice/docker-{ID}.scope"
+    lines = [f"0::{path}/init.scope"] if unified else [f"{n}:{name}:{path}" for n, name in enumerate(limits.KINDS, 1)]
+    monkeypatch.setattr(limits, "GROUPS", str(tmp_path))
+    monkeypatch.setattr(limits, "cgroups", lambda: {os.getpid(): "\n".join(lines), 1: "0::/"})
+    folders = [tmp_path / path[1:]] if unified else [tmp_path / name / path[1:] for name in limits.KINDS]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for name, text in (V2 if unified else V1).items():
+            if unified or name.startswith(folder.relative_to(tmp_path).parts[0]):
+                (folder / name).write_text(text)
+    kept: dict[tuple[str, str], bytes] = {}
+
+    def keep(folder: str, name: str, value: bytes, flags: int) -> None:
+        assert flags == os.XATTR_CREATE
+        if (folder, name) in kept:
+            raise FileExistsError
+        kept[folder, name] = value
+
+    def get(folder: str, name: str) -> bytes:
+        try:
+            return kept[folder, name]
+        except KeyError:
+            raise OSError from None
+
+    monkeypatch.setattr(os, "setxattr", keep)
+    monkeypatch.setattr(os, "getxattr", get)
+    monkeypatch.setattr(os, "removexattr", lambda folder, name: kept.pop((folder, name)))
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Every file of the cgroups."""
+    return {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def alike(found: dict[str, str], before: dict[str, str]) -> bool:
+    """Whether all values are those; what is unlimited is written in two ways."""
+    return found.keys() == before.keys() and all(limits.same(found[name], before[name]) for name in before)
+
+
+def test_each_limit_is_set_and_set_back(cgroup: Path) -> None:
+    """All three side by side, undone in any order and twice: every file as before."""
+    before = files(cgroup)
+    limits.put("f1", "cpu", "0.2", ID)
+    limits.put("f2", "memory", "67108900", ID)
+    limits.put("f3", "pids", "2", ID)
+    changed = {name: text for name, text in files(cgroup).items() if text != before[name]}
+    v1 = {"cpu.cfs_quota_us": "20000", "memory.limit_in_bytes": "67108864", "memory.memsw.limit_in_bytes": "67108864"}
+    v2 = {"cpu.max": "20000 100000", "memory.max": "67108864", "memory.swap.max": "0"}
+    assert changed == {**(v2 if "cpu.max" in before else v1), "pids.max": "5"}
+    for fault in ("f2", "f1", "f3", "f2"):
+        limits.remove(fault, ID)
+    assert alike(files(cgroup), before)
+
+
+def test_one_limit_of_a_kind_at_a_time(cgroup: Path) -> None:
+    """A second fault is refused, and its undo, which is run all the same, takes nothing from the first."""
+    limits.put("f1", "cpu", "0.2", ID)
+    during = files(cgroup)
+    with pytest.raises(limits.Failed, match="another fault"):
+        limits.put("f2", "cpu", "0.1", ID)
+    limits.remove("f2", ID)
+    assert files(cgroup) == during
+
+
+def test_what_is_no_lower_is_refused(cgroup: Path) -> None:
+    """A fault never gives more than there was; nothing is written or kept."""
+    for fault, kind, value in (("f1", "cpu", "0.2"), ("f2", "memory", "67108864"), ("f3", "pids", "2")):
+        limits.put(fault, kind, value, ID)
+    for kind in limits.KINDS:
+        where = limits.group(ID, kind)
+        assert where is not None
+        where.forget(kind)
+    during = files(cgroup)
+    for kind, value in (("cpu", "0.5"), ("memory", "77108864"), ("pids", "2")):
+        with pytest.raises(limits.Failed, match="as it is"):
+            limits.put("f4", kind, value, ID)
+    assert files(cgroup) == during
+
+
+def test_what_somebody_else_has_written_since_is_left(cgroup: Path) -> None:
+    """The undo is done, and the other's value stays."""
+    limits.put("f1", "pids", "2", ID)
+    where = limits.group(ID, "pids")
+    assert where is not None
+    where.write("pids.max", "77")
+    limits.remove("f1", ID)
+    assert files(cgroup)["pids.max"] == "77"
+    assert where.record("pids") is None
+
+
+def test_a_container_that_is_gone_owes_nothing(cgroup: Path) -> None:
+    """Its cgroup went with it; to put is an error that says what is missing."""
+    other = "f" * 64
+    limits.remove("f1", other)
+    with pytest.raises(limits.Failed, match="no process of this container"):
+        limits.put("f1", "cpu", "0.1", other)
+    assert files(cgroup)

@@ -1,0 +1,77 @@
+"""Limits of a cgroup: what is written, how it is set back, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from coordinator.faults.catalogue import AnyFault
+from coordinator.faults.commands import FAULT, HELPER_IMAGE
+from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.limits import LIMITS_PROGRAM, LimitFault
+from coordinator.faults.looks import Succeeded
+
+FAULTS: TypeAdapter[object] = TypeAdapter(AnyFault)
+
+
+def fault(**fields: object) -> LimitFault:
+    """As a scenario writes it."""
+    made = FAULTS.validate_python({"target": "t"} | fields)
+    assert isinstance(made, LimitFault)
+    return made
+
+
+def container(state: str = "running") -> ContainerFacts:
+    """A container in this state."""
+    return ContainerFacts(id="c" * 64, name="web", image="i", state=ContainerState(state), started_at="s")
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({"type": "cpu_limit", "cpus": "0.2"}, ("cpu", "0.200000")),
+        ({"type": "memory_limit", "limit": "64m"}, ("memory", "67108864")),
+        ({"type": "pid_exhaustion"}, ("pids", "0")),
+        ({"type": "pid_exhaustion", "leave": "7"}, ("pids", "7")),
+    ],
+)
+def test_a_helper_writes_it_and_sets_it_back(fields: dict[str, object], asked: tuple[str, str]) -> None:
+    """Under the fault's id, by which the undo finds what was there before; without capabilities or network."""
+    (target,) = fault(**fields).plan([container()]).filled({FAULT: "f-1"}).targets
+
+    program = target.inject.argv.index(LIMITS_PROGRAM)
+    assert target.inject.argv[program + 1 :] == ("put", "f-1", *asked, "c" * 64)
+    assert target.undo is not None
+    assert target.undo.command.argv[program + 1 :] == ("remove", "f-1", "c" * 64)
+    assert target.inject.argv[:program] == target.undo.command.argv[:program]
+    assert HELPER_IMAGE in target.inject.argv
+    assert {"--privileged", "--cap-add"}.isdisjoint(target.inject.argv)
+    assert target.effect == Succeeded()
+    assert target.undo.restores is None
+    assert set(target.undo.needed_in) == {ContainerState.RUNNING, ContainerState.PAUSED}
+
+
+def test_what_does_not_run_has_no_cgroup() -> None:
+    """It is named with its state."""
+    plan = fault(type="pid_exhaustion").plan([container("exited")])
+    assert plan.targets == ()
+    assert plan.untouched[0].why == "is exited, not running: left alone"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"type": "cpu_limit"}, "cpus"),
+        ({"type": "cpu_limit", "cpus": "0"}, "greater than 0"),
+        ({"type": "cpu_limit", "cpus": "nan"}, "finite|greater"),
+        ({"type": "cpu_limit", "cpus": "-1"}, "greater than 0"),
+        ({"type": "memory_limit", "limit": "64"}, "did you mean 64m"),
+        ({"type": "memory_limit", "limit": "1m"}, "6291456"),
+        ({"type": "pid_exhaustion", "leave": "-1"}, "greater than or equal to 0"),
+        ({"type": "pid_exhaustion", "leave": "1.5"}, "integer"),
+    ],
+)
+def test_what_is_no_limit_is_refused(fields: dict[str, object], says: str) -> None:
+    """With what is allowed."""
+    with pytest.raises(ValidationError, match=says):
+        fault(**fields)
