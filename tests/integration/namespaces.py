@@ -139,6 +139,18 @@ def table(family: str, fault: str, who: Traffic, side: str, chains: Iterable[Cha
     return "\n".join([*script, "}"]) + "\n"
 
 
+def queues_natively(namespace: Namespace) -> bool:
+    """Whether nft itself can queue here."""
+    argv = namespace.argv("nft", "-c", "-f", "-")
+    return subprocess.run(argv, input=queue_rules.PROBE, text=True, capture_output=True, check=False).returncode == 0
+
+
+def add_target(namespace: Namespace, table: str, queue: int) -> None:
+    """What the chain that queues lacks where nft cannot, put inside."""
+    program = "import sys; from actors.docker.programs.queue_rules import *; add_target(sys.argv[1], int(sys.argv[2]))"
+    namespace.run("env", f"PYTHONPATH={ROOT}", sys.executable, "-c", program, table, str(queue))
+
+
 class Emulated:
     """The emulator inside a namespace, and the tables that feed it."""
 
@@ -146,6 +158,7 @@ class Emulated:
         self.namespace = namespace
         self.process = process
         self.rules: list[dict[str, Any]] = []
+        self.native = queues_natively(namespace)
         assert self.hear() == {"ready": True, "queue": queue_rules.QUEUE}
 
     def hear(self) -> dict[str, Any]:
@@ -166,18 +179,10 @@ class Emulated:
         fault, slot = uuid4().hex, free_slot({each["slot"] for each in self.rules})
         self.set([*self.rules, {"fault": fault, "slot": slot, "kind": kind, "params": params}])
         who = traffic(about, "match")
-        native = subprocess.run(
-            self.namespace.argv("nft", "-c", "-f", "-"),
-            input=queue_rules.PROBE,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        chains = queue_rules.chains(who, slot, native=native.returncode == 0)
+        chains = queue_rules.chains(who, slot, native=self.native)
         self.namespace.run("nft", "-f", "-", given=table("inet", fault, who, "from", chains, lease_s))
-        if native.returncode != 0:
-            program = "import sys; from actors.docker.programs.queue_rules import add_target; add_target(sys.argv[1])"
-            self.namespace.run("env", f"PYTHONPATH={ROOT}", sys.executable, "-c", program, f"tc_{fault}")
+        if not self.native:
+            add_target(self.namespace, f"tc_{fault}", queue_rules.QUEUE)
         return fault
 
     def set(self, rules: list[dict[str, Any]]) -> None:
@@ -187,7 +192,9 @@ class Emulated:
 
     def remove(self, fault: str) -> None:
         """One fault less."""
+        assert self.say('{"pass": true}') == {"pass": True}
         self.namespace.run("nft", "delete", "table", "inet", f"tc_{fault}")
+        assert self.say('{"pass": false}') == {"pass": False}
         self.set([each for each in self.rules if each["fault"] != fault])
 
     def counters(self) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
     emulator.py [QUEUE [SEED]]
 
-Rules come as lines of JSON on standard input, answers go as lines to standard output: {"rules": [...]} replaces all
-rules at once, {"counters": true} is answered with what happened so far. Packets that wait keep the time they were
-given. At the end of its input everything that waits is let through; when it is killed, what waits is lost and what
-comes after passes. Which packets come here, and which rules are about one, the kernel decides, by the bits of the
-packet's mark: see queue_rules. Standard library only.
+Rules come as lines of JSON on standard input, answers go as lines to standard output: see line_server. Packets that
+wait when rules are replaced keep the time they were given. At the end of its input everything that waits is let
+through; when it is killed, what waits is lost and what comes after passes. Which packets come here, and which rules are
+about one, the kernel decides, by the bits of the packet's mark: see queue_rules. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,24 +16,17 @@ import sys
 if not __package__:  # started as a file: the others are found from the folder that holds the package
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))  # noqa: PTH100  # pathlib takes long to import
 
-import gc
 import heapq
-import json
-import select
 import time
 from random import Random
 
-from actors.docker.programs import queue_rules
+from actors.docker.programs import line_server, queue_rules
 from actors.docker.programs.fields import Fields, Malformed
 from actors.docker.programs.impairments import KINDS, NEEDS_CONTENT, Fate, Impairment, flipped, impairment
 from actors.docker.programs.packet_copies import Copies
-from actors.docker.programs.packet_queue import ACCEPT, DROP, Answer, Packet, PacketQueue, QueueTaken
+from actors.docker.programs.packet_queue import ACCEPT, DROP, Answer, Packet, PacketQueue
 from actors.docker.programs.traffic import SLOTS
 
-OK, FAILED, USAGE = 0, 1, 2
-LONGEST_LINE = 1 << 20
-INPUT = 0
-OUTPUT = 1
 OTHERS = 0xFFFF_FFFF & ~queue_rules.MASK
 """The bits of a mark that are not ours; a packet leaves with what it had of them."""
 
@@ -74,19 +66,8 @@ class Emulator:
 
     # ------------------------------------------------------------ what is asked
 
-    def ask(self, line: bytes) -> dict[str, object]:
-        """One line of input, answered. Raises Malformed, and then nothing has changed."""
-        try:
-            request = json.loads(line)
-        except ValueError:
-            raise Malformed("a line of JSON is due") from None
-        if isinstance(request, dict) and set(request) == {"rules"} and isinstance(request["rules"], list):
-            return self._replace(request["rules"])
-        if request == {"counters": True}:
-            return self._counters()
-        raise Malformed('{"rules": [...]} or {"counters": true} is due')
-
-    def _replace(self, asked: list[object]) -> dict[str, object]:
+    def replace(self, asked: list[object]) -> None:
+        """These rules and no others; one that is the same goes on as it was. Raises Malformed."""
         rules = [Rule(each, f"rules[{place}]", self._random) for place, each in enumerate(asked)]
         by_fault = {rule.fault: rule for rule in rules}
         if len(by_fault) < len(rules) or len({rule.bit for rule in rules}) < len(rules):
@@ -102,7 +83,6 @@ class Emulator:
                 rule.packets, rule.effect.happened = old.packets, old.effect.happened
         self._rules = by_fault
         self._about.clear()
-        return {"rules": len(rules)}
 
     def _open_copies(self, *, wanted: bool) -> None:
         if wanted and self._copies is None:
@@ -111,11 +91,12 @@ class Emulator:
             except PermissionError:
                 raise Malformed("network_duplication: the capability NET_RAW is missing here") from None
 
-    def _counters(self) -> dict[str, object]:
+    def counters(self) -> dict[str, object]:
+        """Packets seen and packets hit by each fault, and how many wait."""
         counted = {
             rule.fault: {"packets": rule.packets, "happened": rule.effect.happened} for rule in self._rules.values()
         }
-        return {"counters": counted, "waiting": len(self._waiting), "overflowed": self._queue.overflowed()}
+        return {"counters": counted, "waiting": len(self._waiting)}
 
     # ------------------------------------------------------------ packets
 
@@ -133,7 +114,7 @@ class Emulator:
             if fate.lost:
                 at_once.append(Answer(DROP, packet.number, 0))
                 continue
-            content = self._changed(packet.content, fate.flips) if fate.flips else b""
+            content = self._changed(packet.content, fate.flips) if fate.flips and packet.content else b""
             answer = Answer(ACCEPT, packet.number, packet.mark & OTHERS, content)
             if fate.delay_s:
                 self._wait(fate.delay_s, answer)
@@ -150,18 +131,13 @@ class Emulator:
         self._queue.answer(due)
         return max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
 
-    def end(self) -> None:
-        """Let everything go that waits, in the order in which it was due, and take nothing any more."""
-        self._queue.take_no_more()
-        self._rules = {}
-        self._about.clear()
-        while self._queue.pending():
-            self.take()
+    def let_go(self) -> None:
+        """Let everything go that waits, in the order in which it was due."""
         rest: list[Answer] = []
         for _, _, what in sorted(self._waiting, key=lambda each: each[:2]):
             self._let_go(what, rest)
+        self._waiting.clear()
         self._queue.answer(rest)
-        self._queue.close()
 
     def _rules_about(self, bits: int) -> list[Rule]:
         rules = self._about.get(bits)
@@ -203,60 +179,16 @@ class Emulator:
         return content
 
 
-def serve(emulator: Emulator, queue: PacketQueue) -> int:
-    """Play until standard input ends."""
-    rest = b""
-    while True:
-        readable, _, _ = select.select([queue.fileno(), INPUT], [], [], emulator.release())
-        if queue.fileno() in readable:
-            emulator.take()
-        if INPUT not in readable:
-            continue
-        chunk = os.read(INPUT, 65536)
-        if not chunk:
-            emulator.end()
-            return OK
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            try:
-                say(emulator.ask(line))
-            except Malformed as error:
-                say({"error": str(error)})
-        if len(rest) > LONGEST_LINE:
-            rest = b""
-            say({"error": f"a line of at most {LONGEST_LINE} bytes is due"})
-
-
-def say(answer: dict[str, object]) -> None:
-    """One line of output. When nobody reads it any more, the end of the input is near."""
-    try:
-        os.write(OUTPUT, json.dumps(answer).encode() + b"\n")
-    except BrokenPipeError:
-        sys.stderr.write("nobody reads the answers\n")
-
-
 def main() -> int:
     """0 at the end of the input, 1 when the queue cannot be had, 2 for wrong usage."""
     argv = sys.argv[1:]
     if len(argv) > 2 or not all(each.isdecimal() for each in argv):  # noqa: PLR2004  # the queue and the seed
         sys.stderr.write("usage: emulator.py [QUEUE [SEED]]\n")
-        return USAGE
+        return line_server.USAGE
     number = int(argv[0]) if argv else queue_rules.QUEUE
     seed = int(argv[1]) if argv[1:] else None
-    try:
-        queue = PacketQueue(number)
-    except QueueTaken as error:
-        sys.stderr.write(f"{error}\n")
-        return FAILED
-    except OSError as error:
-        sys.stderr.write(
-            f"no packet queue here: {error.strerror}; NFQUEUE in the kernel and CAP_NET_ADMIN are needed\n"
-        )
-        return FAILED
-    # Nothing here refers to itself, so there is nothing to collect, and a collection would come between two packets.
-    gc.disable()
-    say({"ready": True, "queue": number})
-    return serve(Emulator(queue, Random(seed)), queue)  # noqa: S311  # no secret is made of it
+    random = Random(seed)  # noqa: S311  # no secret is made of it
+    return line_server.run(number, lambda queue: Emulator(queue, random))
 
 
 if __name__ == "__main__":

@@ -80,11 +80,12 @@ class PacketQueue:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self._socket.bind((0, 0))
         self._early: list[Packet] = []
+        self._asked = 0
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
         except PermissionError:  # inside a user namespace of its own: what everybody may have has to do
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        # Without it every overflow is an error of the next read; the kernel counts them, see `overflowed`.
+        # Without it every overflow is an error of the next read, and there is nothing to be done about it.
         self._socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         try:
             self._configure(_attribute(CFG_CMD, struct.pack(">BBH", BIND, 0, 0)))
@@ -93,7 +94,7 @@ class PacketQueue:
             if error.errno == errno.EPERM and _listed(number):
                 raise QueueTaken(f"queue {number} of this network namespace is in use by another program") from None
             raise
-        self._configure(_attribute(CFG_MAXLEN, _NUMBER.pack(MAX_PACKETS)))
+        self.take(wanted=True)
         self.copy_content(wanted=False)
         self._socket.setblocking(False)
 
@@ -112,9 +113,9 @@ class PacketQueue:
             + _attribute(CFG_FLAGS, _NUMBER.pack(flags))
         )
 
-    def take_no_more(self) -> None:
-        """From now on packets pass the queue by; those that wait go on waiting."""
-        self._configure(_attribute(CFG_MAXLEN, _NUMBER.pack(0)))
+    def take(self, *, wanted: bool) -> None:
+        """Whether packets come from now on, or pass the queue by; those that wait go on waiting."""
+        self._configure(_attribute(CFG_MAXLEN, _NUMBER.pack(MAX_PACKETS if wanted else 0)))
 
     def receive(self) -> list[Packet]:
         """Packets that have arrived, at most about AT_ONCE; none when there are none."""
@@ -145,10 +146,6 @@ class PacketQueue:
         if messages:
             self._socket.send(b"".join(messages))
 
-    def overflowed(self) -> int:
-        """Packets that passed because they were too many, as the kernel counts them."""
-        return sum(int(row[5]) + int(row[6]) for row in _listed(self._number))
-
     def close(self) -> None:
         """Whatever still waits is dropped by the kernel; from now on packets pass."""
         self._socket.close()
@@ -158,21 +155,24 @@ class PacketQueue:
         body += _attribute(ATTR_MARK, _NUMBER.pack(answer.mark))
         if answer.content:
             body += _attribute(ATTR_PAYLOAD, answer.content)
-        return self._message(VERDICT, REQUEST, body)
+        # No word comes back about it but where the packet is gone, as all are when a chain of the namespace goes.
+        return self._message(VERDICT, REQUEST, 0, body)
 
-    def _message(self, kind: int, flags: int, body: bytes) -> bytes:
+    def _message(self, kind: int, flags: int, sequence: int, body: bytes) -> bytes:
         body = _FAMILY.pack(socket.AF_UNSPEC, 0, self._number) + body
-        return _MESSAGE.pack(_MESSAGE.size + len(body), SUBSYSTEM_QUEUE | kind, flags, 0, 0) + body
+        return _MESSAGE.pack(_MESSAGE.size + len(body), SUBSYSTEM_QUEUE | kind, flags, sequence, 0) + body
 
     def _configure(self, body: bytes) -> None:
         """Change the queue and see that it is changed; packets that come meanwhile are kept. Raises OSError."""
-        self._socket.send(self._message(CONFIG, WITH_ACK, body))
+        self._asked += 1
+        self._socket.send(self._message(CONFIG, WITH_ACK, self._asked, body))
         while True:
             try:
                 message = self._socket.recv(LARGEST_MESSAGE, socket.MSG_DONTWAIT)
             except BlockingIOError:  # no room for the kernel's word among so many packets: it had no reason to refuse
                 return
-            if _MESSAGE.unpack_from(message)[1] == ERROR:
+            _, kind, _, sequence, _ = _MESSAGE.unpack_from(message)
+            if kind == ERROR and sequence == self._asked:
                 (code,) = struct.unpack_from("=i", message, _MESSAGE.size)
                 if code:
                     raise OSError(-code, os.strerror(-code))

@@ -1,7 +1,7 @@
-"""The rules by which the kernel hands packets to the emulator: chains of a fault's own table, and nothing elsewhere.
+"""The rules by which the kernel hands packets to the emulator and the answerer: chains of a fault's own table, no more.
 
 Each fault marks the packets it is about with a bit of its own while its lease is alive. A marked packet is queued once,
-whichever fault's table comes first, as the emulator takes the bits off; where nobody listens it passes and is unmarked
+whichever fault's table comes first, as the program takes the bits off; where nobody listens it passes and is unmarked
 a moment later. Most kernels have `queue` in nft; on others the same is put by `add_target`. Runs no command.
 """
 
@@ -10,22 +10,43 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from typing import NamedTuple
 
 from actors.docker.programs.traffic import Chain, Traffic
 
 QUEUE = 0x7C00
 """The number of the emulator's queue in every namespace; programs of users have theirs from 0 on."""
 
+DNS_QUEUE = QUEUE + 1
+"""The same for the answerer."""
+
 MASK = 0xFFFF_0000
 
-RAW, MANGLE = -300, -150
 MARKING, QUEUEING, CLEANING = "marking", "queueing", "cleaning"
 
+
+class Stage(NamedTuple):
+    """Where on a packet's way it is queued, and to whom; to nobody yet where nft has no word for it."""
+
+    hook: str
+    marking: int
+    queueing: int
+    queue: int | None
+
+
+EMULATOR = Stage("prerouting", -300, -150, QUEUE)
+"""Before connection tracking, and then before any address is translated."""
+
+ANSWERER = Stage("input", 149, 150, DNS_QUEUE)
+"""After all translation: an answer has the address and the port that were asked, Docker's own name server included."""
+
 PROBE = f"""add table inet tc_probe
-add chain inet tc_probe {QUEUEING} {{ type filter hook prerouting priority {MANGLE}; }}
+add chain inet tc_probe {QUEUEING} {{ type filter hook prerouting priority {EMULATOR.queueing}; }}
 add rule inet tc_probe {QUEUEING} queue num {QUEUE} bypass
 """
-"""For `nft -c -f -`, which changes nothing: it succeeds where nft itself can queue."""
+"""For `nft -c -f -`, which succeeds where nft itself can queue. It leaves nothing, but even so the kernel drops what
+waits in the namespace's queues: to be asked once, before anything waits.
+"""
 
 
 def bit(slot: int) -> int:
@@ -38,14 +59,27 @@ def chains(traffic: Traffic, slot: int, *, native: bool) -> tuple[Chain, ...]:
 
     `native` is whether nft can queue; where not, `add_target` adds what the chain QUEUEING then lacks.
     """
+    return _staged(traffic.matches(), slot, EMULATOR if native else EMULATOR._replace(queue=None))
+
+
+def dns_chains(slot: int, *, native: bool) -> tuple[Chain, ...]:
+    """As `chains`, for answers of any name server, on lo as well: there Docker's own one is."""
+    matches = [
+        f"{family} meta l4proto {{ tcp, udp }} th sport 53" for family in ("ip saddr @from4", "ip6 saddr @from6")
+    ]
+    return _staged(matches, slot, ANSWERER if native else ANSWERER._replace(queue=None))
+
+
+def _staged(matches: list[str], slot: int, stage: Stage) -> tuple[Chain, ...]:
     marked = f"counter name hits meta mark set meta mark or {bit(slot):#010x} accept"
     queueing = [f"meta mark & {MASK:#010x} == 0 accept"]
-    if native:
-        queueing.append(f"queue num {QUEUE} bypass")
+    if stage.queue is not None:
+        queueing.append(f"queue num {stage.queue} bypass")
+    unmarked = f"meta mark set meta mark & {0xFFFF_FFFF & ~MASK:#010x}"
     return (
-        Chain(MARKING, "prerouting", RAW, tuple(f"{match} {marked}" for match in traffic.matches())),
-        Chain(QUEUEING, "prerouting", MANGLE, tuple(queueing)),
-        Chain(CLEANING, "prerouting", MANGLE + 1, (f"meta mark set meta mark & {0xFFFF_FFFF & ~MASK:#010x}",)),
+        Chain(MARKING, stage.hook, stage.marking, tuple(f"{match} {marked}" for match in matches)),
+        Chain(QUEUEING, stage.hook, stage.queueing, tuple(queueing)),
+        Chain(CLEANING, stage.hook, stage.queueing + 1, (unmarked,)),
     )
 
 
@@ -62,12 +96,12 @@ BYPASS = 1
 ANSWER_S = 5.0
 
 
-def add_target(table: str) -> None:
+def add_target(table: str, queue: int) -> None:
     """Append iptables' NFQUEUE to the chain QUEUEING of this table of the family inet, where nft has no word for it.
 
     It goes with the table. Raises OSError when the kernel has none of both.
     """
-    message = target_message(table)
+    message = target_message(table, queue)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as kernel:
         kernel.bind((0, 0))
         kernel.settimeout(ANSWER_S)
@@ -82,9 +116,9 @@ def add_target(table: str) -> None:
                 return
 
 
-def target_message(table: str) -> bytes:
+def target_message(table: str, queue: int) -> bytes:
     """The transaction that adds the rule."""
-    info = struct.pack("=HHHH", QUEUE, 1, BYPASS, 0)
+    info = struct.pack("=HHHH", queue, 1, BYPASS, 0)
     target = _attribute(1, b"NFQUEUE\0") + _attribute(2, struct.pack(">I", REVISION)) + _attribute(3, info)
     expression = _attribute(1, b"target\0") + _attribute(2 | NESTED, target)
     rule = _attribute(1, table.encode() + b"\0") + _attribute(2, QUEUEING.encode() + b"\0")

@@ -23,10 +23,18 @@ def test_packets_are_marked_then_queued_then_unmarked() -> None:
     assert cleaning.rules == ("meta mark set meta mark & 0x0000ffff",)
 
 
+def test_answers_are_queued_where_they_have_their_real_sender() -> None:
+    """On any interface, from port 53, to a queue of their own."""
+    marking, queueing, _ = queue_rules.dns_chains(0, native=True)
+    assert marking.rules[0].startswith("ip saddr @from4 meta l4proto { tcp, udp } th sport 53 counter name hits")
+    assert queueing.rules[-1] == "queue num 31745 bypass"
+    assert {chain.hook for chain in queue_rules.dns_chains(0, native=False)} == {"input"}
+
+
 def test_without_a_word_for_it_the_rest_is_the_same() -> None:
     """Only the rule that queues is left for `add_target`, which names table and chain."""
     native, other = (queue_rules.chains(traffic(None, "m"), 0, native=native) for native in (True, False))
     assert other[1].rules == native[1].rules[:1]
     assert (other[0], other[2]) == (native[0], native[2])
-    message = queue_rules.target_message("tc_x")
+    message = queue_rules.target_message("tc_x", 7)
     assert all(part in message for part in (b"tc_x\0", b"queueing\0", b"target\0", b"NFQUEUE\0"))
