@@ -38,31 +38,28 @@ class Shaped:
         """What leaves and what arrives."""
         fault, who = uuid4().hex, traffic(about, "match")
         wanted = bandwidth.bandwidth({"rate_bit": rate_mbit * 1e6}, "params")
-        assert bandwidth.refusal(self.qdiscs(), [DEVICE]) == ""
-        if not bandwidth.has_tree(self.qdiscs(), DEVICE):
-            self.tc(bandwidth.tree(DEVICE))
-            for argv in bandwidth.ingress_device_made():
-                self.target.run(*argv)
-            self.tc(bandwidth.tree(bandwidth.INGRESS_DEVICE))
-        for device in (DEVICE, bandwidth.INGRESS_DEVICE):
+        links = self.target.run("ip", "-o", "link")
+        for device in (bandwidth.ARRIVING, bandwidth.LEAVING):
+            if f" {device}: " not in links:
+                for argv in bandwidth.made(device):
+                    self.target.run(*argv)
             self.tc(bandwidth.limit(device, slot, wanted))
-        out, into = bandwidth.leaving(who, slot), bandwidth.arriving(who, slot, [DEVICE])
-        self.target.run("nft", "-f", "-", given=table("inet", fault, who, "to", [out], lease_s))
-        self.target.run("nft", "-f", "-", given=table("netdev", fault, who, "from", [into], lease_s))
+        ways = ("to", bandwidth.leaving(who, slot, [DEVICE])), ("from", bandwidth.arriving(who, slot, [DEVICE]))
+        for side, chain in ways:
+            self.target.run("nft", "-f", "-", given=table("netdev", fault, who, side, [chain], lease_s))
         return fault
 
     def remove(self, fault: str, slot: int) -> None:
         """One fault's limit."""
-        for family in ("inet", "netdev"):
-            self.target.run("nft", "delete", "table", family, f"tc_{fault}")
-        for device in (DEVICE, bandwidth.INGRESS_DEVICE):
+        self.target.run("nft", "delete", "table", "netdev", f"tc_{fault}")
+        for device in (bandwidth.ARRIVING, bandwidth.LEAVING):
             self.tc([*bandwidth.drained(device, slot), *bandwidth.removed(device, slot)])
 
-    def fell(self) -> None:
+    def unmake(self) -> None:
         """Everything that is left."""
-        self.tc(bandwidth.felled(DEVICE))
-        for argv in bandwidth.ingress_device_removed():
-            self.target.run(*argv)
+        for device in (bandwidth.ARRIVING, bandwidth.LEAVING):
+            for argv in bandwidth.unmade(device):
+                self.target.run(*argv)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +75,7 @@ def shaped(both: tuple[Namespace, Namespace]) -> Iterator[Shaped]:
     made = Shaped(both[0])
     before = made.qdiscs()
     yield made
-    made.fell()
+    made.unmake()
     assert made.qdiscs() == before
     assert both[0].run("nft", "list", "ruleset") == ""
 
@@ -110,14 +107,14 @@ def test_only_what_is_meant_is_slow(shaped: Shaped, both: tuple[Namespace, Names
 
 
 def test_the_lease_ends_it(shaped: Shaped, both: tuple[Namespace, Namespace]) -> None:
-    """When nobody renews the sets everything goes unlimited in both directions, the tree still being there."""
+    """When nobody renews the sets everything goes unlimited in both directions, our devices still being there."""
     target, peer = both
     fault = shaped.limit(3, 1, lease_s=4)
     assert transfer(target, peer, 1) < 5
     until = time.monotonic() + GENEROUS_S
     while min(transfer(target, peer, 0.3), transfer(peer, target, 0.3)) < FAST:
         assert time.monotonic() < until
-    assert bandwidth.has_tree(shaped.qdiscs(), DEVICE)
+    assert bandwidth.LEAVING in target.run("ip", "-o", "link")
     shaped.remove(fault, 3)
 
 
@@ -128,21 +125,31 @@ def test_a_limit_comes_and_goes_without_a_packet_lost(shaped: Shaped, both: tupl
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as ping:
         fault = shaped.limit(0, 1, {"protocol": "tcp"})
         for rate in (5, 50):
-            shaped.tc(bandwidth.limit(DEVICE, 0, Bandwidth(rate * 10**6, 20_000, "both")))
+            shaped.tc(bandwidth.limit(bandwidth.LEAVING, 0, Bandwidth(rate * 10**6, 20_000, "both")))
         shaped.remove(fault, 0)
-        shaped.tc(bandwidth.felled(DEVICE))
-        shaped.tc(bandwidth.tree(DEVICE))
+        shaped.unmake()
+        fault = shaped.limit(0, 1, {"protocol": "tcp"})
+        shaped.remove(fault, 0)
         out, _ = ping.communicate(timeout=GENEROUS_S)
     assert " 0% packet loss" in out
 
 
-def test_what_somebody_else_made_is_left_alone(both: tuple[Namespace, Namespace]) -> None:
-    """A queueing discipline with a handle is a reason to refuse, with its name."""
-    target = both[0]
-    theirs = f"qdisc add dev {DEVICE} root handle 1: tbf rate 1gbit burst 1mb latency 9ms"
+def test_what_somebody_else_put_there_goes_on(shaped: Shaped, both: tuple[Namespace, Namespace]) -> None:
+    """A queueing discipline of the interface stays, and shapes what no limit of ours is about."""
+    target, peer = both
+    theirs = f"qdisc add dev {DEVICE} root handle 1: tbf rate 50mbit burst 64kb latency 50ms"
     target.run("tc", *theirs.split())
     try:
-        shown = json.loads(target.run("tc", "-j", "qdisc", "show"))
-        assert bandwidth.refusal(shown, [DEVICE]).startswith("eth0 has a queueing discipline that is not ours, tbf 1:")
+        fault = shaped.limit(0, 5, {"ports": [7001]})
+        assert transfer(target, peer, 2, port=7001) < 8
+        assert 20 < transfer(target, peer, 1, port=7002) < 70
+        shaped.remove(fault, 0)
+        assert "tbf 1: root" in target.run("tc", "qdisc", "show", "dev", DEVICE)
     finally:
         target.run("tc", "qdisc", "del", "dev", DEVICE, "root")
+
+
+def test_the_kernel_can_be_asked(both: tuple[Namespace, Namespace]) -> None:
+    """Whether what leaves can be led elsewhere; nothing is left of the question."""
+    both[0].run("nft", "-c", "-f", "-", given=bandwidth.PROBE)
+    assert both[0].run("nft", "list", "ruleset") == ""

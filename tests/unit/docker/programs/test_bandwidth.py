@@ -12,11 +12,6 @@ from actors.docker.programs.fields import Malformed
 from actors.docker.programs.traffic import SLOTS, traffic
 
 
-def qdisc(handle: str, device: str = "eth0", kind: str = "htb") -> dict[str, object]:
-    """As `tc -j qdisc show` prints a root."""
-    return {"kind": kind, "handle": handle, "dev": device, "root": True}
-
-
 def test_what_is_not_said_has_a_default() -> None:
     """Both ways; a burst of 10 ms, and of 16 KiB at least."""
     assert bandwidth.bandwidth({"rate_bit": 1_000_000}, "p") == Bandwidth(1_000_000, 16_384, "both")
@@ -48,47 +43,25 @@ def test_a_full_queue_drains_in_less_than_half_a_second(rate: int) -> None:
     assert waiting == bandwidth.LEAST_QUEUE or waiting * bandwidth.PACKET * 8 / rate <= 0.5
 
 
-def test_every_slot_has_a_class_that_is_not_the_default() -> None:
+def test_every_slot_has_a_class_of_its_own() -> None:
     """And nft and tc are told the same one."""
     classes = {bandwidth.class_id(slot) for slot in range(SLOTS)}
     assert len(classes) == SLOTS
-    assert "7c01:1" not in classes
-    out = bandwidth.leaving(traffic(None, "m"), 3)
+    out = bandwidth.leaving(traffic(None, "m"), 3, ["eth0", "eth1"])
     into = bandwidth.arriving(traffic(None, "m"), 3, ["eth0", "eth1"])
     for rule in (*out.rules, *into.rules):
         assert "meta priority set 7c01:13" in rule
     assert all(rule.endswith('fwd to "tcifb0"') for rule in into.rules)
-    assert (out.devices, into.devices) == ((), ("eth0", "eth1"))
+    assert all(rule.endswith('fwd to "tcifb1"') for rule in out.rules)
+    assert out.devices == into.devices == ("eth0", "eth1")
     assert all("classid 7c01:13 " in line for line in bandwidth.limit("eth0", 3, Bandwidth(10**6, 2000, "out"))[:1])
 
 
-@pytest.mark.parametrize(
-    ("qdiscs", "refused"),
-    [
-        ([], False),
-        ([qdisc("0:", kind="noqueue")], False),
-        ([qdisc("7c01:")], False),
-        ([qdisc("1:", "eth1")], False),
-        ([{"kind": "pfifo", "handle": "8001:", "dev": "eth0", "parent": "7c01:1"}], False),
-        ([qdisc("1:")], True),
-        ([qdisc("8001:", kind="fq_codel")], True),
-    ],
-)
-def test_only_foreign_roots_on_the_interface_are_refused(qdiscs: list[object], refused: bool) -> None:
-    """What the kernel puts there by itself and what is ours is not foreign."""
-    assert bool(bandwidth.refusal(qdiscs, ["eth0"])) is refused
-    assert bandwidth.has_tree(qdiscs, "eth0") is (qdisc("7c01:") in qdiscs)
-
-
-def test_nothing_is_dropped_on_the_way() -> None:
-    """The tree gets its unlimited class first; a limited class drains before it goes."""
-    assert bandwidth.tree("eth0")[0].endswith("htb default 1")
-    assert "classid 7c01:1 " in bandwidth.tree("eth0")[1]
-    assert f"rate {bandwidth.MOST_RATE}bit" in bandwidth.drained("eth0", 2)[0]
-    assert bandwidth.removed("eth0", 2) == ["class del dev eth0 classid 7c01:12"]
-
-
-def test_what_is_no_list_is_refused() -> None:
-    """Another tc, which prints something else, is not taken for an empty interface."""
-    with pytest.raises(Malformed, match="tc -j qdisc show"):
-        bandwidth.refusal({}, ["eth0"])
+def test_a_limited_class_drains_before_it_goes() -> None:
+    """And a device is up and has its tree before anything is led there."""
+    assert f"rate {bandwidth.MOST_RATE}bit" in bandwidth.drained("tcifb0", 2)[0]
+    assert bandwidth.removed("tcifb0", 2) == ["class del dev tcifb0 classid 7c01:12"]
+    assert [argv[:3] for argv in bandwidth.made("tcifb0")] == [
+        ["ip", "link", "add"], ["ip", "link", "set"], ["tc", "qdisc", "add"],
+    ]  # fmt: skip
+    assert bandwidth.unmade("tcifb0") == [["ip", "link", "del", "tcifb0"]]
