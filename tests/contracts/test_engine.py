@@ -12,26 +12,11 @@ from actors.docker.simulated import ExecResult
 from coordinator.errors import EngineUnreachable, MissingSecret
 from coordinator.faults.commands import DockerCommand, EnvEntry, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
-from coordinator.faults.leftovers import Placed, Trace, look_command, parse_placed, parse_sight, remove_command
 from coordinator.faults.lifecycle import ContainerCrash
-from coordinator.faults.locks import lock_command, unlock_command
-from coordinator.faults.looks import RunEnded, RunsAnew, SignalSeen, Undo, seen
-from tests.contracts.engine_stage import RealStage, Stage, simulated
+from coordinator.faults.looks import RunEnded, RunsAnew, SignalSeen, seen
+from tests.contracts.engine_stage import Stage
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.integration)])
-async def stage(request: pytest.FixtureRequest, anyio_backend: object) -> AsyncIterator[Stage]:
-    """One engine after the other."""
-    if request.param == "simulated":
-        async with simulated() as made:
-            yield made
-        return
-    endpoint: str = request.getfixturevalue("engine")
-    real = RealStage(endpoint, request.getfixturevalue("containers"))
-    yield real
-    await real.real_facts.aclose()
 
 
 async def take(events: AsyncIterator[EngineEvent], container: ContainerFacts, until: str) -> list[EngineEvent]:
@@ -261,62 +246,6 @@ async def test_a_place_in_a_network_is_taken_and_given_back(stage: Stage) -> Non
     assert back.address
     twice = await stage.run("network", "connect", network, target.id)
     assert (twice.exit_code, "already exists in network" in twice.stderr) == (1, True)
-
-
-async def test_the_first_lock_stays(stage: Stage) -> None:
-    """Locking a locked target changes nothing, so reading it back tells who holds it; unlocking frees it."""
-    target = await stage.add()
-    argvs = (("unpause", target.id), ("exec", target.id, "sh", "-c", 'echo "a, b" = {"c":1}'))
-    undo = [
-        Undo(
-            container_id=target.id, name=target.name, started_at=target.started_at, command=DockerCommand(argv=argv),
-            needed_in=(ContainerState.PAUSED,), restores=ContainerState.RUNNING,
-        )
-        for argv in argvs
-    ]  # fmt: skip
-
-    try:
-        first = await stage.runner.run(lock_command(target.id, "one", "execution-1", "fault-1", 1e9, undo))
-        second = await stage.runner.run(lock_command(target.id, "two", "execution-2", "fault-2", 2e9, []))
-        locks = [lock for lock in await stage.facts.locks() if lock.container_id == target.id]
-    finally:
-        removed = await stage.runner.run(unlock_command(target.id))
-
-    assert first.ok
-    assert second.ok
-    assert [(lock.instance, lock.execution, lock.fault, lock.expires) for lock in locks] == [
-        ("one", "execution-1", "fault-1", 1e9)
-    ]
-    assert locks[0].undo == tuple(each.command.shown() for each in undo)
-    assert [(each.run, each.argv) for each in locks[0].undos or ()] == [(target.started_at, argv) for argv in argvs]
-    assert removed.ok
-    assert target.id not in {lock.container_id for lock in await stage.facts.locks()}
-
-
-async def test_helpers_are_found_and_removed(stage: Stage) -> None:
-    """Containers with the role of a helper are listed, in whatever state, and go by force; no others do."""
-    target, helper = await stage.add(), await stage.add("helper", role="helper")
-    ours = {target.id, helper.id}
-
-    async def present() -> list[str]:
-        return [each.id for each in await stage.facts.helpers() if each.id in ours]
-
-    assert await present() == [helper.id]
-    await stage.run("kill", helper.id)
-    assert await present() == [helper.id]
-    assert (await stage.run("rm", "--force", helper.id)).ok
-    assert await present() == []
-    assert (await stage.look(target)).state is ContainerState.RUNNING
-
-
-async def test_the_namespaces_of_the_engines_machine_are_looked_at(stage: Stage) -> None:
-    """Looking tells of everything that bears our name; removing what is not there any more is no error."""
-    looked = await stage.runner.run(look_command())
-    assert looked.ok, looked.stderr
-    inodes = {each.inode for each in parse_sight(looked.stdout).namespaces}
-    absent = Placed(inode=max(inodes, default=0) + 1, trace=Trace(kind="table", name=f"tc_{'0' * 32}", family="inet"))
-    removed = await stage.runner.run(remove_command([absent]))
-    assert parse_placed(removed.stdout) == (absent,)
 
 
 async def test_a_deadline_ends_the_command_but_not_the_engine(stage: Stage) -> None:
