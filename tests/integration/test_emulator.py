@@ -299,3 +299,28 @@ def test_one_queue_has_one_emulator(emulator: Emulated, target: Namespace) -> No
     assert done.returncode == 1
     assert done.stderr == f"queue {queue_rules.QUEUE} of this network namespace is in use by another program\n"
     assert emulator.say(json.dumps({"rules": []})) == {"rules": 0}
+
+
+def test_whoever_holds_the_namespace_takes_one_out_without_a_packet_lost(target: Namespace, peer: Namespace) -> None:
+    """The program that keeps the faults of a namespace, asked as the coordinator does: another fault goes on."""
+    marks = [f"fault={n:032x} execution={n:032x} instance=t expires={int(time.time()) + 600}" for n in (1, 2)]
+    rules = [json.dumps({"kind": "network_latency", "params": {"latency_ms": each}}) for each in (100, 20)]
+    with target.start(sys.executable, "-I", "-S", str(PROGRAMS / "netns.py"), "hold") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"ready": True}
+        ping = None
+        asks = [["put", marks[0], rules[0]], *[["put", marks[1], rules[1]], ["remove", f"{2:032x}"]] * 4]
+        for number, words in enumerate(asks):
+            process.stdin.write(json.dumps({"id": number, "ask": words}) + "\n")
+            answer = json.loads(process.stdout.readline())
+            assert (answer["exit"], answer["error"]) == (0, "")
+            if ping is None:
+                argv = peer.argv("ping", "-n", "-c", "200", "-i", "0.005", "-W", "5", target.ipv4)
+                ping = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        assert ping is not None
+        out, _ = ping.communicate(timeout=GENEROUS_S)
+        process.stdin.close()
+        process.wait(GENEROUS_S)
+    assert " 0% packet loss" in out
+    assert target.run("nft", "list", "ruleset") == ""

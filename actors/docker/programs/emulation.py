@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from actors.docker.programs import queue_rules
@@ -55,6 +57,18 @@ class Emulation:
         if not self._rules:
             self.end()
         return counted
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """While a table is taken out everything passes: the kernel drops what waits when any chain goes."""
+        if self._process is None or self._process.poll() is not None:
+            yield
+            return
+        self._say({"pass": True})
+        try:
+            yield
+        finally:
+            self._say({"pass": False})
 
     def revive(self) -> None:
         """Start it anew with all its faults when something killed it meanwhile. Raises Failed."""

@@ -22,6 +22,7 @@ import re
 import select
 import signal
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from actors.docker.programs.emulation import Emulation
@@ -109,7 +110,8 @@ class Namespace:
         self.deadlines.pop(fault, None)
         there = tables().get(fault)
         if there is not None:
-            delete(fault)
+            with self.emulation.passing() if self.emulation is not None else nullcontext():
+                delete(fault)
         packets = there["packets"] if there else 0
         did = self.emulation.forget(fault) if self.emulation is not None else {}
         return json.dumps({"removed": fault, "was_there": there is not None, "packets": packets, **did})

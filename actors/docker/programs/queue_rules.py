@@ -96,7 +96,7 @@ BYPASS = 1
 ANSWER_S = 5.0
 
 
-def add_target(table: str, queue: int) -> None:
+def add_target(table: str, queue: int = QUEUE) -> None:
     """Append iptables' NFQUEUE to the chain QUEUEING of this table of the family inet, where nft has no word for it.
 
     It goes with the table. Raises OSError when the kernel has none of both.
