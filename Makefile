@@ -3,6 +3,7 @@
 # make lint   ruff, mypy, import contracts
 # make image  the container image, test-coordinator:VERSION and :latest (BASE_IMAGE=… picks another base)
 # make simulate SEEDS=10000   more seeds of the simulations than `make test` runs
+# make torture N=500   more rounds of killed coordinators than `make test` plays (SEED=… replays one)
 # make bench  measurements, printed as ratios to the bare docker command line
 # make venv   the virtual environment only (make PYTHON=/path/to/python3.13 picks the interpreter)
 # make clean  removes what the others made
@@ -10,7 +11,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint image simulate bench venv format provision-demo provision-test clean
+.PHONY: help demo test lint image simulate torture bench venv format provision-demo provision-test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -75,6 +76,10 @@ simulate: $(STAMP)
 	@$(BIN)/python -m tests.simulation.supervision --seeds $(SEEDS)
 	@$(BIN)/python -m tests.simulation.executions --seeds $(SEEDS)
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.crashes --seeds $(SEEDS) --most 10
+
+N ?= 20
+torture: $(STAMP) provision-test
+	@$(BIN)/python -m tests.torture --rounds $(N) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) provision-test
 	@set -e; for program in bench/*.py; do $(BIN)/python $$program; done

@@ -1,0 +1,108 @@
+"""One round: a coordinator breaks the stage, dies, and afterwards everything must be as it was before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+
+from tests.integration.private_engine import PrivateEngine
+from tests.integration.sandbox import DockerFailed
+from tests.torture import leftovers
+from tests.torture.draw import LIVES, Death, Place, Round, definition
+from tests.torture.snapshot import Snapshot, differences, look
+from tests.torture.stage import Stage
+from tests.torture.victims import HostVictim, ImageVictim, Victim
+from tests.torture.waiting import happens
+
+SETTLED_WITHIN_S: Final = 20.0
+"""For what the engine has still to do by itself when nothing is outstanding any more: a restart by policy."""
+
+LOOKS_AGAIN_WITHIN_S: Final = 90.0
+"""A coordinator that lives looks for locks that it could not release at least every minute."""
+
+MENDS_ITSELF: Final = frozenset({Death.CHILD_KILL, Death.DOCKER_STOP})
+"""Of the deaths that a start follows: those after which all is put back before it."""
+
+UNEXPECTED: Final = (AssertionError, DockerFailed, httpx.HTTPError, subprocess.SubprocessError, OSError, psutil.Error)
+"""What a round may meet when the coordinator or the engine does not do what it must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a round went. `violations` is empty where all was as before."""
+
+    drawn: Round
+    violations: tuple[str, ...]
+    took_s: float
+
+    @property
+    def command(self) -> str:
+        """What replays it."""
+        return f"python -m tests.torture --seed {self.drawn.seed} --place {self.drawn.place.value}"
+
+
+def play(drawn: Round, stage: Stage, folder: Path, engine: PrivateEngine | None = None) -> Result:
+    """Play it; `engine` is the stage's own, where it has one."""
+    begun = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    victim: Victim = ImageVictim(drawn) if drawn.place is Place.IMAGE else HostVictim(drawn, stage, folder, engine)
+    found: list[str] = []
+    shown: dict[str, Snapshot] = {}
+    try:
+        with stage.touched(drawn.person):
+            shown["before"] = look(stage, drawn.renewed())
+            found = _played(drawn, stage, victim, shown)
+    except UNEXPECTED as error:
+        found.append(f"{type(error).__name__}: {error}")
+    finally:
+        victim.close()
+    if found:
+        _keep(drawn, folder, found, shown)
+    return Result(drawn, tuple(found), time.monotonic() - begun)
+
+
+def _played(drawn: Round, stage: Stage, victim: Victim, shown: dict[str, Snapshot]) -> list[str]:
+    victim.start()
+    accepted = [victim.submit(definition(drawn, number, stage.names)) for number in range(len(drawn.executions))]
+    time.sleep(drawn.after_s)
+    victim.die()
+    found: list[str] = []
+    if drawn.death in MENDS_ITSELF:
+        found += [f"before the next start: {line}" for line in compared(drawn, stage, victim.instance, shown)]
+    if drawn.restarted:
+        victim.come_back()
+    if drawn.death in LIVES or drawn.restarted:
+        # Before it is asked to end: what it could not do while its engine was away it does within a minute.
+        compared(drawn, stage, victim.instance, shown, within_s=LOOKS_AGAIN_WITHIN_S)
+    found += victim.mended(accepted)
+    return found + compared(drawn, stage, victim.instance, shown)
+
+
+def compared(
+    drawn: Round, stage: Stage, instance: str, shown: dict[str, Snapshot], within_s: float = SETTLED_WITHIN_S
+) -> list[str]:
+    """What is not as in `shown["before"]`, once the engine has had `within_s` for what is its own doing."""
+    found: list[str] = []
+
+    def as_before() -> bool:
+        shown["after"] = look(stage, drawn.renewed())
+        rest = leftovers.on_the_engine(stage, instance) + leftovers.in_namespaces(shown["after"])
+        found[:] = differences(shown["before"], shown["after"]) + rest
+        return not found
+
+    happens(as_before, within_s)
+    return found
+
+
+def _keep(drawn: Round, folder: Path, found: list[str], shown: Mapping[str, Snapshot]) -> None:
+    """All there is to know of a round that failed, beside the logs and the ledger."""
+    told = {"round": asdict(drawn), "violations": found, **shown}
+    (folder / "round.json").write_text(json.dumps(told, indent=1, default=str))
