@@ -158,9 +158,9 @@ class Aftermath:
         return ""
 
     def _tell(self, debts: Debts) -> None:
-        self._duty = debts.ids
+        self._duty = debts.duty
         self._story.log(
-            "warden:coordinator_ended", "WARNING", outstanding=sorted(debts.ids), unfinished=debts.unfinished
+            "warden:coordinator_ended", "WARNING", outstanding=sorted(debts.ids), unfinished=sorted(debts.unfinished)
         )
 
     def _duty_is_done(self) -> bool:
@@ -170,8 +170,8 @@ class Aftermath:
         except (sqlite3.Error, ValueError, KeyError, TypeError):
             return False
         if self._duty is None:
-            self._duty = debts.ids
-        return self._duty.isdisjoint(debts.ids)
+            self._duty = debts.duty
+        return self._duty.isdisjoint(debts.duty)
 
     def _handed_over(self) -> bool:
         """Whether another coordinator has held the lock for so long that what is left is in its hands."""

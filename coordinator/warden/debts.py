@@ -28,7 +28,7 @@ _BUSY_S: Final = 2.0
 _OUTSTANDING: Final = """
     SELECT id, engine_id, task, document FROM faults WHERE state NOT IN ('undone', 'not_injected') ORDER BY seq
 """
-_UNFINISHED: Final = "SELECT EXISTS (SELECT 1 FROM executions WHERE state != 'finished')"
+_UNFINISHED: Final = "SELECT id FROM executions WHERE state != 'finished'"
 _REMEMBER: Final = """
     UPDATE faults SET state = 'undoing', document = ?, change = (SELECT latest + 1 FROM outbox) WHERE id = ?
 """
@@ -78,13 +78,18 @@ class Debts:
 
     ids: frozenset[str]
     fired: tuple[Debt, ...]
-    unfinished: bool
-    """Whether an execution still waits for its verdict."""
+    unfinished: frozenset[str]
+    """The executions that still wait for their verdict."""
 
     @property
     def settled(self) -> bool:
         """Whether nothing at all is left to do."""
-        return not self.ids and not self.unfinished
+        return not self.duty
+
+    @property
+    def duty(self) -> frozenset[str]:
+        """All that something is still to be done for: faults and executions."""
+        return self.ids | self.unfinished
 
 
 class Ledger:
@@ -98,10 +103,10 @@ class Ledger:
         """What is outstanding. Raises sqlite3.Error, and ValueError, KeyError, TypeError for rows it cannot read."""
         with closing(self._connected()) as connection:
             rows = connection.execute(_OUTSTANDING).fetchall()
-            (unfinished,) = connection.execute(_UNFINISHED).fetchone()
+            unfinished = frozenset(execution_id for (execution_id,) in connection.execute(_UNFINISHED))
         read = [_debt(*row) for row in rows]
         fired = sorted((debt for debt in read if debt is not None), key=lambda debt: debt.fired_at, reverse=True)
-        return Debts(frozenset(row[0] for row in rows), tuple(fired), bool(unfinished))
+        return Debts(frozenset(row[0] for row in rows), tuple(fired), unfinished)
 
     def remember(self, fault_id: str, container_ids: Collection[str]) -> None:
         """On disk when it returns: an undo was tried, so that a later run of these is known to be ours."""

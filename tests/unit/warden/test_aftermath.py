@@ -124,6 +124,27 @@ def test_it_never_acts_while_another_holds_the_folder(tmp_path: Path) -> None:
     new.release()
 
 
+def test_a_verdict_is_owed_too(tmp_path: Path) -> None:
+    """The dying coordinator holds the lock a moment longer than its line: an execution of which nothing was fired yet
+    is no less of a duty, and gets its recovery.
+    """
+    write(tmp_path, execution())
+    dying = DataDirLock(tmp_path, "test-coordinator-Chaos1")
+    dying.acquire()
+    played = Played(tmp_path, frozen(), [DONE])
+
+    def end() -> None:
+        while played.aftermath._duty is None:
+            time.sleep(0.01)
+        dying.release()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert played.aftermath.work()
+    thread.join()
+    assert played.recoveries == 1
+
+
 def test_a_coordinator_that_goes_on_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that holds the folder for a minute has recovered what it can: the rest is its own warden's."""
     monkeypatch.setattr(module, "HANDED_OVER_S", 0.1)

@@ -34,7 +34,7 @@ def test_what_is_outstanding_is_read_newest_first(tmp_path: Path) -> None:
     assert debts.ids == {"fault-1", "fault-2", "fault-4"}
     assert [debt.fault_id for debt in debts.fired] == ["fault-2", "fault-1"]
     assert [(owed.container_id, owed.quick) for owed in debts.fired[0].owed] == [("c", "unpause"), ("b", "start")]
-    assert (debts.unfinished, debts.settled) == (True, False)
+    assert (debts.unfinished, debts.settled) == (frozenset({"execution-1"}), False)
 
 
 def test_only_plain_undos_are_quick(tmp_path: Path) -> None:
