@@ -108,6 +108,7 @@ class Fault(Value):
     fired_at: Timestamp | None = None
     undone_at: Timestamp | None = None
     targets: tuple[TargetOutcome, ...] = ()
+    inject_commands: tuple[str, ...] = ()
     undo_commands: tuple[str, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -186,6 +187,25 @@ class Progress(Value):
     probes: dict[str, ProbeProgress] = {}
 
 
+class EngineRef(Value):
+    """The engine an execution was played on."""
+
+    id: str
+    version: str
+    operating_system: str = ""
+    kernel: str = ""
+
+
+class Environment(Value):
+    """Which coordinator played an execution, and on which engine; None while that was not asked yet."""
+
+    service: str
+    instance: str
+    version: str
+    environment: str
+    engine: EngineRef | None = None
+
+
 class Execution(Value):
     """One run of a scenario."""
 
@@ -202,6 +222,8 @@ class Execution(Value):
     created_at: Timestamp
     started_at: Timestamp | None = None
     finished_at: Timestamp | None = None
+    environment: Environment | None = None
+    """None in records of coordinators that did not keep it."""
     targets: dict[str, tuple[TargetRef, ...]] = {}
     faults: tuple[Fault, ...] = ()
     assertions: tuple[AssertionResult, ...] = ()

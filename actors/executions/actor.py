@@ -239,6 +239,7 @@ class ExecutionsActor:
             state=ExecutionState.QUEUED,
             seed=seed,
             variables=parsed.variables,
+            environment=self._rules.environment,
             created_at=self._tools.clock.now(),
         )
         if execution.id in self._entries or await self._tools.ledger.execution(execution.id) is not None:

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from actors.grpc_api.generated.testcoordinator.v1 import executions_pb2 as pb
 from coordinator.record import (
     AssertionResult,
+    Environment,
     Execution,
     ExecutionState,
     Fault,
@@ -46,6 +47,7 @@ def execution_of(execution: Execution) -> pb.Execution:
         assertions=[_assertion(result) for result in execution.assertions],
         timeline=[entry_of(entry) for entry in execution.timeline],
         progress=_progress(execution.progress) if execution.progress is not None else None,
+        environment=_environment(execution.environment) if execution.environment is not None else None,
     )
 
 
@@ -78,6 +80,22 @@ def _fault(fault: Fault) -> pb.Fault:
         undone_at=_time(fault.undone_at),
         targets=[_outcome(target) for target in fault.targets],
         undo_commands=fault.undo_commands,
+        inject_commands=fault.inject_commands,
+    )
+
+
+def _environment(environment: Environment) -> pb.Environment:
+    engine = environment.engine
+    return pb.Environment(
+        service=environment.service,
+        instance=environment.instance,
+        version=environment.version,
+        environment=environment.environment,
+        engine=None
+        if engine is None
+        else pb.Engine(
+            id=engine.id, version=engine.version, operating_system=engine.operating_system, kernel=engine.kernel
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from actors.data_adapter.config import AdapterConfig
 from coordinator.errors import InvalidSettings
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.targeting import Policy
+from coordinator.record import Environment
 from coordinator.scenarios.run import Rules
 from coordinator.settings import Settings
 
@@ -27,6 +28,12 @@ def rules_of(settings: Settings) -> Rules:
         injection_enabled=settings.chaos_injection_enabled,
         timeout_s=settings.scenario_timeout_seconds,
         shutdown_deadline_s=settings.shutdown_deadline_seconds,
+        environment=Environment(
+            service=settings.service_name,
+            instance=settings.service_instance_name,
+            version=settings.version,
+            environment=settings.environment,
+        ),
     )
 
 

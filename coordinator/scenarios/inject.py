@@ -197,7 +197,7 @@ class Injection:
             target=self.spec.aimed_at, fault_class=self.spec.fault_class,
             mechanism=self.spec.mechanism, armed_at=self.tools.clock.now(),
             state=FaultState.ARMED if plan.targets else FaultState.NOT_INJECTED,
-            targets=tuple(outcomes), undo_commands=tuple(undo.command.shown() for undo in reversed(plan.undos)),
+            targets=tuple(outcomes), inject_commands=_injecting(plan), undo_commands=_undoing(plan),
         )  # fmt: skip
         return FaultRow(
             fault=fault, engine_id=self.engine_id, task=serialized_task(), undos=plan.undos,
@@ -264,7 +264,8 @@ class Injection:
                     target.model_copy(update={"outcome": changed.get(target.container_id, target.outcome)})
                     for target in row.fault.targets
                 ),
-                "undo_commands": tuple(undo.command.shown() for undo in reversed(self.plan.undos)),
+                "inject_commands": _injecting(self.plan),
+                "undo_commands": _undoing(self.plan),
             }
         )
         pre_states = {target.container_id: target.pre_state for target in self.plan.targets}
@@ -369,6 +370,16 @@ class Injection:
         if not saved:
             raise LedgerUnavailable(f"the ledger took no fault within {LEDGER_PATIENCE_S:g} s")
         log("fault:state", "DEBUG", fault=self.id, state=row.fault.state)
+
+
+def _injecting(plan: FaultPlan) -> tuple[str, ...]:
+    """The commands that inject, for people."""
+    return tuple(command.shown() for command in batch(target.inject for target in plan.targets))
+
+
+def _undoing(plan: FaultPlan) -> tuple[str, ...]:
+    """The commands that undo, for people, last injected first."""
+    return tuple(undo.command.shown() for undo in reversed(plan.undos))
 
 
 def _refuse_unstarted(outcomes: Sequence[Outcome]) -> None:

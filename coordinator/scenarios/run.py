@@ -18,6 +18,7 @@ from coordinator.faults.facts import ContainerFacts
 from coordinator.logging import action, continuing
 from coordinator.ports import Prober
 from coordinator.record import (
+    EngineRef,
     Execution,
     ExecutionState,
     Fault,
@@ -194,7 +195,14 @@ class Player:
         """Resolve, plan, lock; whether nothing forbids the play."""
         facts, stage, execution = self._tools.facts, self._stage, self._journal.execution
         with action("prepare"):
-            stage.engine_id = (await facts.engine()).id
+            engine = await facts.engine()
+            stage.engine_id = engine.id
+            if self._rules.environment is not None:
+                ran_on = EngineRef(
+                    id=engine.id, version=engine.version, operating_system=engine.operating_system,
+                    kernel=engine.kernel,
+                )  # fmt: skip
+                self._journal.set(environment=self._rules.environment.model_copy(update={"engine": ran_on}))
             containers = await facts.containers()
             plan = make_plan(
                 stage.scenario, execution.variables, containers, self._rules.policy, execution.seed,

@@ -13,7 +13,7 @@ from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.model import Surroundings
 from coordinator.faults.targeting import Policy
 from coordinator.ports import Hands
-from coordinator.record import Verdict
+from coordinator.record import Environment, Verdict
 from coordinator.scenarios.inject import Injection, Tools
 from coordinator.scenarios.journal import Journal
 from coordinator.scenarios.model import Scenario
@@ -31,6 +31,8 @@ class Rules:
     injection_enabled: bool = True
     timeout_s: float = 3600.0
     shutdown_deadline_s: float = math.inf
+    environment: Environment | None = None
+    """What an execution's record says of who played it."""
 
 
 @dataclass(slots=True)

@@ -4,6 +4,8 @@ from actors.grpc_api.generated.testcoordinator.v1 import executions_pb2 as pb
 from actors.grpc_api.messages import STATES, execution_of
 from coordinator.record import (
     AssertionResult,
+    EngineRef,
+    Environment,
     Execution,
     ExecutionState,
     Fault,
@@ -23,7 +25,7 @@ FAULT = Fault(
     id="f", execution_id="e", phase="outage", type="container_pause", target="web", fault_class=FaultClass.JOURNAL,
     mechanism="docker pause", state=FaultState.UNDONE, due_at=AT, armed_at=AT, fired_at=AT, undone_at=AT,
     targets=(TargetOutcome(container_id="c", name="web-1", effective_at=AT, undone_at=AT, outcome="paused"),),
-    undo_commands=("docker unpause web-1",),
+    inject_commands=("docker pause web-1",), undo_commands=("docker unpause web-1",),
 )  # fmt: skip
 FULL = Execution(
     id="e", scenario="s", state=ExecutionState.FINISHED, phase="outage", verdict=Verdict.PASSED, reason="done",
@@ -34,6 +36,10 @@ FULL = Execution(
     progress=Progress(
         phase="p", remaining_s=1.5, active_faults=("f",),
         probes={"api": ProbeProgress(good=1, bad=2, late=3, rate=4.5, last_error="late")},
+    ),
+    environment=Environment(
+        service="s", instance="i", version="1", environment="testing",
+        engine=EngineRef(id="e", version="29", operating_system="Debian", kernel="6.1"),
     ),
 )  # fmt: skip
 

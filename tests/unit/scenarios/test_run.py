@@ -10,7 +10,7 @@ from actors.docker.simulated import ExecResult
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.locks import lock_command
-from coordinator.record import ExecutionState, FaultState, Reading, UndoState, Verdict
+from coordinator.record import Environment, ExecutionState, FaultState, Reading, UndoState, Verdict
 from coordinator.scenarios.model import Probe
 from coordinator.scenarios.run import Player
 from tests.conformance.virtual_time import Backend, virtual_backend
@@ -63,6 +63,21 @@ async def test_a_fault_is_injected_and_undone() -> None:
         assert events[-1] == "finished"
         assert (await house.ledger.series(done.id))["up"].samples
         await check_all_is_well(house)
+
+
+async def test_the_record_says_who_played_it_and_what_was_run() -> None:
+    """The coordinator, the engine, and every command that injected or undid stand in the execution's record."""
+    played_by = Environment(service="s", instance=INSTANCE, version="1", environment="testing")
+    async with fleet("web") as house:
+        done = await house.play(PAUSE, replace(house.rules, environment=played_by))
+        engine = await house.engine.facts.engine()
+        assert done.environment is not None
+        assert done.environment.engine is not None
+        assert done.environment.model_copy(update={"engine": None}) == played_by
+        assert (done.environment.engine.id, done.environment.engine.version) == (engine.id, engine.version)
+        (web,) = house.engine.state.containers
+        assert done.faults[0].inject_commands == (f"docker pause {web}",)
+        assert done.faults[0].undo_commands == (f"docker unpause {web}",)
 
 
 async def test_nothing_runs_between_due_and_command() -> None:

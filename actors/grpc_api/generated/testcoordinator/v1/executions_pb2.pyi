@@ -163,7 +163,7 @@ class Event(_message.Message):
     def __init__(self, place: _Optional[int] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
 class Execution(_message.Message):
-    __slots__ = ("id", "scenario", "state", "phase", "verdict", "reason", "undo", "seed", "plan_hash", "variables", "created_at", "started_at", "finished_at", "targets", "faults", "assertions", "timeline", "progress")
+    __slots__ = ("id", "scenario", "state", "phase", "verdict", "reason", "undo", "seed", "plan_hash", "variables", "created_at", "started_at", "finished_at", "targets", "faults", "assertions", "timeline", "progress", "environment")
     class VariablesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +196,7 @@ class Execution(_message.Message):
     ASSERTIONS_FIELD_NUMBER: _ClassVar[int]
     TIMELINE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     scenario: str
     state: ExecutionState
@@ -214,7 +215,34 @@ class Execution(_message.Message):
     assertions: _containers.RepeatedCompositeFieldContainer[AssertionResult]
     timeline: _containers.RepeatedCompositeFieldContainer[TimelineEntry]
     progress: Progress
-    def __init__(self, id: _Optional[str] = ..., scenario: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., phase: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., reason: _Optional[str] = ..., undo: _Optional[_Union[UndoState, str]] = ..., seed: _Optional[int] = ..., plan_hash: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Mapping[str, Targets]] = ..., faults: _Optional[_Iterable[_Union[Fault, _Mapping]]] = ..., assertions: _Optional[_Iterable[_Union[AssertionResult, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
+    environment: Environment
+    def __init__(self, id: _Optional[str] = ..., scenario: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., phase: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., reason: _Optional[str] = ..., undo: _Optional[_Union[UndoState, str]] = ..., seed: _Optional[int] = ..., plan_hash: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Mapping[str, Targets]] = ..., faults: _Optional[_Iterable[_Union[Fault, _Mapping]]] = ..., assertions: _Optional[_Iterable[_Union[AssertionResult, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., environment: _Optional[_Union[Environment, _Mapping]] = ...) -> None: ...
+
+class Environment(_message.Message):
+    __slots__ = ("service", "instance", "version", "environment", "engine")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    instance: str
+    version: str
+    environment: str
+    engine: Engine
+    def __init__(self, service: _Optional[str] = ..., instance: _Optional[str] = ..., version: _Optional[str] = ..., environment: _Optional[str] = ..., engine: _Optional[_Union[Engine, _Mapping]] = ...) -> None: ...
+
+class Engine(_message.Message):
+    __slots__ = ("id", "version", "operating_system", "kernel")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OPERATING_SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    version: str
+    operating_system: str
+    kernel: str
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., operating_system: _Optional[str] = ..., kernel: _Optional[str] = ...) -> None: ...
 
 class Targets(_message.Message):
     __slots__ = ("containers",)
@@ -231,7 +259,7 @@ class Target(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Fault(_message.Message):
-    __slots__ = ("id", "execution_id", "phase", "type", "target", "fault_class", "mechanism", "state", "due_at", "armed_at", "fired_at", "undone_at", "targets", "undo_commands")
+    __slots__ = ("id", "execution_id", "phase", "type", "target", "fault_class", "mechanism", "state", "due_at", "armed_at", "fired_at", "undone_at", "targets", "undo_commands", "inject_commands")
     ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -246,6 +274,7 @@ class Fault(_message.Message):
     UNDONE_AT_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     UNDO_COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    INJECT_COMMANDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     execution_id: str
     phase: str
@@ -260,7 +289,8 @@ class Fault(_message.Message):
     undone_at: _timestamp_pb2.Timestamp
     targets: _containers.RepeatedCompositeFieldContainer[TargetOutcome]
     undo_commands: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., execution_id: _Optional[str] = ..., phase: _Optional[str] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., fault_class: _Optional[_Union[FaultClass, str]] = ..., mechanism: _Optional[str] = ..., state: _Optional[_Union[FaultState, str]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., armed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fired_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[TargetOutcome, _Mapping]]] = ..., undo_commands: _Optional[_Iterable[str]] = ...) -> None: ...
+    inject_commands: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., execution_id: _Optional[str] = ..., phase: _Optional[str] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., fault_class: _Optional[_Union[FaultClass, str]] = ..., mechanism: _Optional[str] = ..., state: _Optional[_Union[FaultState, str]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., armed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fired_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[TargetOutcome, _Mapping]]] = ..., undo_commands: _Optional[_Iterable[str]] = ..., inject_commands: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TargetOutcome(_message.Message):
     __slots__ = ("container_id", "name", "effective_at", "undone_at", "outcome")
