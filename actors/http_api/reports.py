@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
-from actors.http_api.answers import JSON, answer
+from actors.http_api.answers import answer
 from actors.http_api.body import read_query
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok
 from actors.http_api.problems import invalid, wrong_field
 from coordinator.ports import Control
-from coordinator.record import Execution, Report, Sample, Series
-from coordinator.reports import as_json, as_markdown
+from coordinator.record import Execution, Sample, Series
+from coordinator.reports import FORMATS
+from coordinator.reports.html import content_policy
 
 MAX_SAMPLES: Final = 3000
 """Of one probe in one answer: five minutes at 10 Hz, more than a chart has pixels."""
-
-
-class Format(NamedTuple):
-    """How a report is written, and as what it is sent."""
-
-    media_type: str
-    render: Callable[[Report], str]
-
-
-FORMATS: Final[Mapping[str, Format]] = {
-    "json": Format(JSON, as_json),
-    "markdown": Format("text/markdown; charset=utf-8", as_markdown),
-}
-"""By the name that `format` takes."""
 
 
 class ReportQuery(BaseModel):
@@ -114,7 +101,12 @@ def routes(control: OwnControl) -> Blueprint:
         wanted = FORMATS[name]
         found = await control.report(execution_id)
         # In a thread: an hour of samples takes long enough to delay everybody else.
-        return Response(await anyio.to_thread.run_sync(wanted.render, found), content_type=wanted.media_type)
+        text = await anyio.to_thread.run_sync(wanted.render, found)
+        response = Response(text, content_type=wanted.media_type)
+        if name == "html":
+            # Its style stands in the page, which the policy of other answers forbids; this one forbids all else.
+            response.headers["Content-Security-Policy"] = content_policy()
+        return response
 
     @blueprint.get("/executions/<execution_id>/samples")
     @described(_SAMPLES)

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("execution_id", metavar="ID")
 @click.option(
-    "--format", "form", type=click.Choice(["json", "markdown"]), default="markdown", show_default=True,
-    help="What to print.",
+    "--format", "form", type=click.Choice(["html", "json", "junit", "markdown"]), default="markdown",
+    show_default=True, help="What to print.",
 )  # fmt: skip
 @acts_on_coordinator
 @click.pass_obj
 def report(tools: Tools, *, execution_id: str, form: str, server: str | None, token_file: Path | None) -> int:
-    """Print the report of an execution."""
-    from coordinator.reports import as_json, as_markdown
+    """Print the report of an execution, also of one that runs or was killed: from what is recorded of it."""
+    from coordinator.reports import FORMATS
 
     async def ask() -> Report:
         async with tools.connect(tools.load(), Where(server, token_file), recovery=False) as control:
             return await control.report(execution_id)
 
     found = anyio.run(ask)
-    result(as_json(found) if form == "json" else as_markdown(found))
+    result(FORMATS[form].render(found))
     return exit_codes.OK
 
 

@@ -53,7 +53,7 @@ _wait = click.option(
 @click.option(
     "--report-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write <id>.json and <id>.md into this folder.",
+    help="Write <id>.html, <id>.json, <id>.junit.xml and <id>.md into this folder.",
 )
 @_wait
 @prints_json
@@ -308,14 +308,14 @@ def _prepare(folder: Path) -> None:
 
 
 def _write(report: Report, folder: Path) -> tuple[Path, ...]:
-    """Both files; what cannot be written is told, and does not hide the verdict."""
-    from coordinator.reports import as_json, as_markdown
+    """A file for each format; what cannot be written is told, and does not hide the verdict."""
+    from coordinator.reports import FORMATS
 
     written = []
-    for suffix, text in (("json", as_json(report)), ("md", as_markdown(report))):
-        path = folder / f"{report.execution.id}.{suffix}"
+    for form in FORMATS.values():
+        path = folder / f"{report.execution.id}.{form.suffix}"
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(form.render(report), encoding="utf-8")
         except OSError as failed:
             note(f"test-coordinator: {path}: cannot be written: {failed.strerror}")
         else:

@@ -5,14 +5,16 @@ Text from scenarios and engines is shown as text, never as markup.
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from coordinator.record import ENDED, Execution, Fault, Report, TimelineEntry, UndoState, stamp
+from coordinator.record import ENDED, Execution, Fault, Report, TimelineEntry, stamp
 from coordinator.reports.figures import figures, recoveries, seconds
+from coordinator.reports.spans import phases
+from coordinator.reports.wording import again, harmless, headline, left_broken, one_line, undo_sentence
 
-_MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
+_MARKUP = re.compile(r"([\\`*_\[\]<>|#&~])")
+_LIST_OR_RULE = re.compile(r"[-+](?=[-\s]|$)|\d+(?=[.)](?:\s|$))")
 _TICKS = re.compile(r"`+")
 
 
@@ -21,13 +23,13 @@ def as_markdown(report: Report) -> str:
     execution = report.execution
     sections = (
         _head(report),
-        _left_broken(report.left_broken),
+        _left_broken(left_broken(report)),
         _phases(execution),
         _faults(execution),
         _assertions(execution),
         _probes(report),
         _timeline(execution.timeline),
-        _undos(execution.faults),
+        _commands(execution.faults),
         _environment(execution),
     )
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -39,9 +41,10 @@ def _head(report: Report) -> str:
     lines = [f"# {_text(execution.scenario)}: {verdict}", ""]
     if execution.reason:
         lines += [_text(execution.reason), ""]
+    lines += [headline(execution).sentence, ""]
     facts = [
         ("Execution", _code(execution.id)),
-        ("Undo", "nothing to undo" if execution.undo is UndoState.NONE else execution.undo.value),
+        ("Undo", f"{execution.undo.value}: {undo_sentence(execution)}"),
     ]
     facts += [
         (f"Recovery of {_text(result.on)} ({_text(result.phase)})", _text(result.actual))
@@ -60,17 +63,14 @@ def _left_broken(commands: Sequence[str]) -> str:
 
 def _phases(execution: Execution) -> str:
     """The phases as the timeline names them, with the span from their first to their last event."""
-    spans: dict[str, tuple[float, float]] = {}
-    for entry in execution.timeline:
-        if entry.phase is not None:
-            first, last = spans.get(entry.phase, (entry.offset_s, entry.offset_s))
-            spans[entry.phase] = (min(first, entry.offset_s), max(last, entry.offset_s))
     rows = []
-    for phase, (first, last) in spans.items():
-        judged = [result.passed for result in execution.assertions if result.phase == phase]
-        faults = [fault.type for fault in execution.faults if fault.phase == phase]
+    for span in phases(execution):
+        judged = [result.passed for result in execution.assertions if result.phase == span.name]
+        faults = [fault.type for fault in execution.faults if fault.phase == span.name]
         held = f"{sum(judged)} of {len(judged)}" if judged else "-"
-        rows.append((_text(phase), seconds(first), seconds(last), _text(", ".join(faults)) or "-", held))
+        rows.append(
+            (_text(span.name), seconds(span.start_s), seconds(span.end_s), _text(", ".join(faults)) or "-", held)
+        )
     return _section("Phases", ("phase", "first event", "last event", "faults", "assertions held"), rows)
 
 
@@ -122,27 +122,29 @@ def _probes(report: Report) -> str:
 
 def _timeline(entries: Sequence[TimelineEntry]) -> str:
     rows = [
-        (f"{entry.offset_s:.3f} s", _text(entry.phase or "-"), _text(entry.event), _text(entry.target or "-"),
-         _text(entry.text) or "-")
+        (f"{entry.offset_s:.3f} s", _text(entry.phase or "") or "-", _text(entry.event),
+         _text(entry.target or "") or "-", _text(entry.text) or "-")
         for entry in entries
     ]  # fmt: skip
     return _section("Timeline", ("time", "phase", "event", "target", ""), rows)
 
 
-def _undos(faults: Sequence[Fault]) -> str:
-    """The undo commands as they were recorded before anything was injected."""
+def _commands(faults: Sequence[Fault]) -> str:
+    """The commands that injected, and those that undo as they were recorded before anything was injected."""
     parts = []
     for fault in faults:
-        if fault.undo_commands:
-            owed = "done" if fault.state in ENDED else "still owed"
-            parts.append(f"{_text(fault.type)} on {_text(fault.target)} ({owed}):\n\n{_block(fault.undo_commands)}")
-    return "\n\n".join(["## Undo", *parts]) if parts else ""
+        owed = "undone" if fault.state in ENDED else "undo still owed"
+        shown = [
+            f"{word}:\n\n{_block(commands)}"
+            for word, commands in (("inject", fault.inject_commands), ("undo", fault.undo_commands))
+            if commands
+        ]
+        if shown:
+            parts += [f"{_text(fault.type)} on {_text(fault.target)} ({owed})", *shown]
+    return "\n\n".join(["## Commands", *parts]) if parts else ""
 
 
 def _environment(execution: Execution) -> str:
-    again = ["test-coordinator", "run", execution.scenario, "--seed", str(execution.seed)]
-    for name, value in execution.variables.items():
-        again += ["--var", f"{name}={value}"]
     targets = [
         (_text(name), ", ".join(_text(container.name) for container in containers) or "none")
         for name, containers in execution.targets.items()
@@ -156,11 +158,24 @@ def _environment(execution: Execution) -> str:
         )
         if at is not None
     ]
-    lines = ["## Environment", "", *(f"- target {name}: {value}" for name, value in targets)]
+    lines = ["## Environment", "", *(f"- {name}: {_text(value)}" for name, value in _surroundings(execution))]
+    lines += [f"- target {name}: {value}" for name, value in targets]
     lines += [f"- {name}: {value}" for name, value in times]
     lines.append(f"- plan: {_code(execution.plan_hash) if execution.plan_hash else 'none'}")
+    lines.append(f"- seed: {execution.seed}")
+    lines += [f"- variable {_text(name)}: {_text(value)}" for name, value in execution.variables.items()]
     which = f"- again ({_code(execution.scenario)} is built in, or else stands for its file):"
-    return "\n".join([*lines, which, "", _block([shlex.join(again)])])
+    return "\n".join([*lines, which, "", _block([again(execution)])])
+
+
+def _surroundings(execution: Execution) -> Iterator[tuple[str, str]]:
+    environment = execution.environment
+    if environment is not None:
+        yield "instance", f"{environment.instance} {environment.version}, {environment.environment}"
+        if environment.engine is not None:
+            engine = environment.engine
+            yield "engine", f"Docker {engine.version}, {engine.id}"
+            yield "host", ", ".join(part for part in (engine.operating_system, engine.kernel) if part)
 
 
 def _section(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -172,7 +187,12 @@ def _section(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) ->
 
 def _text(value: str) -> str:
     """Text that no Markdown reader takes for markup, on one line."""
-    return _MARKUP.sub(r"\\\1", " ".join(value.split()))
+    line = _MARKUP.sub(r"\\\1", one_line(value))
+    begun = _LIST_OR_RULE.match(line)
+    if begun is None:
+        return line
+    mark = begun[0]
+    return f"{mark}\\{line[len(mark) :]}" if mark.isdigit() else f"\\{line}"
 
 
 def _fence(text: str, least: int) -> str:
@@ -181,11 +201,14 @@ def _fence(text: str, least: int) -> str:
 
 
 def _code(value: str) -> str:
+    value = one_line(value)
     ticks = _fence(value, 1)
-    return f"{ticks}{value}{ticks}"
+    # A reader takes one space off again; without it a backtick of the text would lengthen the row.
+    space = " " if "`" in value else ""
+    return f"{ticks}{space}{value}{space}{ticks}"
 
 
 def _block(lines: Sequence[str]) -> str:
-    text = "\n".join(lines)
+    text = harmless("\n".join(lines))
     ticks = _fence(text, 3)
     return f"{ticks}sh\n{text}\n{ticks}"

@@ -307,3 +307,37 @@ def test_hostile_text_stays_text(dashboard: Dashboard) -> None:
     page.get_by_label("length", exact=True).fill(HOSTILE)
     page.get_by_role("button", name="Show the plan").click()
     expect(page.get_by_role("alert")).to_contain_text("<img src=x")
+
+
+def test_a_report_is_a_page_that_needs_nothing(browser: Browser, served: Coordinator, web: Container) -> None:
+    """Opened from the API, under its policy: it is styled, nothing is refused or missing, no one is kept from using it,
+    and it fits a phone; also while the execution runs.
+    """
+    execution_id = begun(served, web)
+    context = browser.new_context(extra_http_headers={"Authorization": f"Bearer {served.token}"})
+    try:
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        for heading in ("Not finished", "Aborted"):
+            page.goto(f"{served.url}/api/v1/executions/{execution_id}/report?format=html")
+            expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+            assert page.locator("section").first.evaluate("it => getComputedStyle(it).borderRadius") == "8px"
+            expect(page.get_by_role("img", name="Latency and failures of probe api")).to_be_visible()
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                assert violations(page) == []
+            for width, height in (NARROW, WIDE):
+                page.set_viewport_size({"width": width, "height": height})
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            served.call("DELETE", f"/api/v1/executions/{execution_id}")
+            eventually(lambda: web.status == "running", "the undo")
+            eventually(
+                lambda: served.call("GET", f"/api/v1/executions/{execution_id}").json()["state"] == "finished",
+                "the end",
+            )
+        assert complaints == []
+        assert page.title() != "owned"
+    finally:
+        context.close()

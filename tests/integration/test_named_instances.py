@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 import redis
 
+from coordinator.reports import FORMATS
 from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
 from tests.integration.remembered import (
     TABLES,
@@ -313,7 +314,7 @@ def test_no_secret_is_written_anywhere(stage: Stage) -> None:
             if path.is_file() and path.name != "api-token":
                 places[str(path)] = path.read_bytes()
         for item in served.call("GET", "/api/v1/executions").json()["items"]:
-            for form in ("json", "markdown"):
+            for form in FORMATS:
                 call = f"/api/v1/executions/{item['id']}/report?format={form}"
                 places[call] = served.call("GET", call).content
         for call in ("/metrics", "/api/v1/ready", "/api/v1/actors", "/api/v1/faults"):

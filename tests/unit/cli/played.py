@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from coordinator.record import (
     AssertionResult,
+    EngineRef,
+    Environment,
     Execution,
     ExecutionState,
     Fault,
@@ -25,7 +27,12 @@ from coordinator.scenarios.plan import Plan
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
 EXECUTION_ID = "11111111-2222-4333-8444-555555555555"
 CONTAINER_ID = "c0ffee" * 10 + "c0ff"
+INJECT = f"docker kill --signal SIGKILL {CONTAINER_ID}"
 UNDO = f"docker start {CONTAINER_ID}"
+ENVIRONMENT = Environment(
+    service="test-coordinator", instance="chaos-1", version="1.2.3", environment="testing",
+    engine=EngineRef(id="ENGINE", version="29.1.0", operating_system="Debian", kernel="6.1"),
+)  # fmt: skip
 
 
 def after(seconds: float) -> datetime:
@@ -39,7 +46,7 @@ def fault(state: FaultState = FaultState.UNDONE) -> Fault:
     return Fault(
         id="f-1", execution_id=EXECUTION_ID, phase="outage", type="container_kill", target="replica",
         fault_class=FaultClass.JOURNAL, mechanism="docker kill", state=state, due_at=after(4), armed_at=after(3.5),
-        fired_at=after(4), undone_at=undone, undo_commands=(UNDO,),
+        fired_at=after(4), undone_at=undone, inject_commands=(INJECT,), undo_commands=(UNDO,),
         targets=(
             TargetOutcome(
                 container_id=CONTAINER_ID, name="web-1", effective_at=after(4.12), undone_at=undone, outcome="killed"
@@ -83,7 +90,7 @@ def execution(
     return Execution(
         id=EXECUTION_ID, scenario="kill-one-replica", state=state, verdict=verdict if finished else None, reason=reason,
         phase=None if finished else "outage", undo=undo, seed=7, plan_hash="abc123", variables={"service": "web"},
-        created_at=BEGIN, started_at=BEGIN, finished_at=after(16) if finished else None,
+        environment=ENVIRONMENT, created_at=BEGIN, started_at=BEGIN, finished_at=after(16) if finished else None,
         targets={"replica": (TargetRef(id=CONTAINER_ID, name="web-1"),)}, faults=(fault(fault_state),),
         assertions=claims if finished else (), timeline=TIMELINE[:events], progress=None if finished else progress,
     )  # fmt: skip

@@ -3,26 +3,27 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.reports import as_json, as_markdown
+from coordinator.reports import FORMATS, as_markdown
 from tests.unit.cli import played
 from tests.unit.cli.conftest import Call
 from tests.unit.cli.scripted import ScriptedControl
 
 
 def test_a_report_is_printed_in_the_form_asked_for(call: Call) -> None:
-    """Markdown by default, the report object with --format json."""
+    """Markdown by default, any format with --format; each is the one that is served and kept."""
     control = ScriptedControl([played.execution()])
     report = played.report(played.execution())
     assert call("report", played.EXECUTION_ID, control=control).out == as_markdown(report)
-    assert call("report", played.EXECUTION_ID, "--format", "json", control=control).out == as_json(report)
+    for name, form in FORMATS.items():
+        assert call("report", played.EXECUTION_ID, "--format", name, control=control).out == form.render(report)
 
 
-@pytest.mark.parametrize("form", ["html", "junit", "pdf"])
+@pytest.mark.parametrize("form", ["pdf", "xml", ""])
 def test_a_form_that_is_not_there_names_those_that_are(call: Call, form: str) -> None:
     """Another format ends with 2 and lists what exists."""
     said = call("report", played.EXECUTION_ID, "--format", form)
     assert said.code == 2
-    assert "'json', 'markdown'" in said.err
+    assert "'html', 'json', 'junit', 'markdown'" in said.err
 
 
 def message(level: list[int], **fields: object) -> str:

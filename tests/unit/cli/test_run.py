@@ -11,6 +11,7 @@ from coordinator.record import Execution, ExecutionState, FaultState, Submission
 from tests.unit.cli import played
 from tests.unit.cli.conftest import Call
 from tests.unit.cli.scripted import ScriptedConnect, ScriptedControl
+from tests.unit.reports.hostile import parsed
 
 
 class Forgetful(ScriptedControl):
@@ -119,13 +120,16 @@ def test_json_puts_only_the_report_on_standard_output(call: Call) -> None:
     assert "verdict    passed" in said.err
 
 
-def test_report_dir_gets_both_reports(call: Call, workplace: Path) -> None:
-    """`--report-dir` is made, holds the report as JSON and Markdown, and both paths are told."""
+def test_report_dir_gets_the_report_in_every_format(call: Call, workplace: Path) -> None:
+    """`--report-dir` is made, holds the report as HTML, JSON, JUnit XML and Markdown, and the paths are told."""
     said = call("run", "kill.yaml", "--report-dir", "out/reports", control=ScriptedControl([played.execution()]))
-    names = [f"out/reports/{played.EXECUTION_ID}.{suffix}" for suffix in ("json", "md")]
+    names = [f"out/reports/{played.EXECUTION_ID}.{suffix}" for suffix in ("html", "json", "junit.xml", "md")]
     assert [line.split()[1] for line in said.out.splitlines() if line.startswith("report")] == names
-    assert json.loads((workplace / names[0]).read_text())["seed"] == 7
-    assert (workplace / names[1]).read_text().startswith("# kill-one-replica: passed\n")
+    kept = [(workplace / name).read_text() for name in names]
+    assert kept[0].startswith("<!doctype html>\n")
+    assert json.loads(kept[1])["seed"] == 7
+    assert parsed(kept[2]).get("failures") == "0"
+    assert kept[3].startswith("# kill-one-replica: passed\n")
 
 
 def test_a_report_that_cannot_be_kept_stops_the_run_before_it_begins(call: Call) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from coordinator.errors import EngineUnreachable, LedgerUnavailable, MissingSecret, Refused
 from coordinator.logging import Message
-from coordinator.reports import parse_report
+from coordinator.reports import FORMATS, parse_report
+from coordinator.reports.html import content_policy
 from coordinator.scenarios.parse import builtin_text
 from tests.unit.http_api.conftest import Answer, Client
 from tests.unit.http_api.memory_control import STAMP, Bespoke, MemoryControl
@@ -209,15 +210,26 @@ async def test_one_is_shown_stopped_and_reported(client: Client) -> None:
         assert (answer.status, answer.json["type"]) == (404, "urn:test-coordinator:problem:not-found")
 
 
-async def test_reports_have_two_forms(client: Client) -> None:
-    """JSON, which reads back as the report, and Markdown; others are 422 with those that exist."""
+async def test_a_report_comes_in_every_format(client: Client) -> None:
+    """JSON, which reads back as the report, HTML, JUnit XML and Markdown, each as what it is; others are 422."""
     where = (await client.ask("POST", URL, {"scenario": NAME})).headers["Location"]
     report = await client.ask("GET", f"{where}/report")
-    assert parse_report(report.text).left_broken == ("docker unpause web-1",)
+    known = parse_report(report.text)
+    assert known.left_broken == ("docker unpause web-1",)
     assert report.json["probes"] == {"api": {"samples": [[0.1, True, 0.01, 200.0]]}}
-    markdown = await client.ask("GET", f"{where}/report?format=markdown")
-    assert markdown.headers["Content-Type"] == "text/markdown; charset=utf-8"
-    assert NAME in markdown.text
-    answer = await client.ask("GET", f"{where}/report?format=html")
+    for name, form in FORMATS.items():
+        answer = await client.ask("GET", f"{where}/report?format={name}")
+        assert (answer.headers["Content-Type"], answer.text) == (form.media_type, form.render(known))
+    answer = await client.ask("GET", f"{where}/report?format=pdf")
     assert fields(answer) == ["format"]
-    assert answer.json["problems"][0]["allowed"] == "json, markdown"
+    assert answer.json["problems"][0]["allowed"] == "html, json, junit, markdown"
+
+
+async def test_the_page_of_a_report_may_have_its_own_style(client: Client) -> None:
+    """The policy that is sent with it allows the style it holds and nothing else; other formats keep the common one."""
+    where = (await client.ask("POST", URL, {"scenario": NAME})).headers["Location"]
+    page = await client.ask("GET", f"{where}/report?format=html")
+    assert page.headers["Content-Security-Policy"] == content_policy()
+    assert content_policy().startswith("default-src 'none'; style-src 'sha256-")
+    markdown = await client.ask("GET", f"{where}/report?format=markdown")
+    assert markdown.headers["Content-Security-Policy"] == "default-src 'self'"

@@ -1,0 +1,71 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.record import ExecutionState, FaultState, Report, UndoState, Verdict
+from coordinator.reports.wording import REPLACEMENT, again, harmless, headline, left_broken, one_line, undo_sentence
+from tests.unit.cli import played
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_harmless_text_can_be_written_everywhere(text: str) -> None:
+    """No control, no half of a character, nothing that turns the direction of writing; twice is as good as once."""
+    found = harmless(text)
+    found.encode()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]", found)
+    assert harmless(found) == found
+
+
+def test_all_else_stays() -> None:
+    """Letters of any language, tabs and line feeds are kept; other ends of lines become line feeds."""
+    assert harmless("Straße\t東京 🙂\r\nनमस्ते\rz") == "Straße\t東京 🙂\nनमस्ते\nz"
+    assert harmless("a\x1bb\ud800") == f"a{REPLACEMENT}b{REPLACEMENT}"
+    assert one_line(" a\r\n b\tc ") == "a b c"
+
+
+def test_every_verdict_has_its_words() -> None:
+    """Each verdict and none has a title of its own, and only a passed one is good."""
+    found = {verdict: headline(played.execution(verdict=verdict)) for verdict in Verdict}
+    assert len({told.title for told in found.values()}) == len(Verdict)
+    assert [verdict for verdict, told in found.items() if told.kind == "good"] == [Verdict.PASSED]
+    unfinished = headline(played.execution(ExecutionState.STEADY_STATE))
+    assert (unfinished.title, unfinished.kind) == ("Not finished", "open")
+    assert "it was steady state" in unfinished.sentence
+
+
+def test_passed_without_an_assertion_says_so() -> None:
+    """Nothing is claimed that was not asserted."""
+    execution = played.execution().model_copy(update={"assertions": ()})
+    assert "nothing was asserted" in headline(execution).sentence
+
+
+def test_the_undo_in_words() -> None:
+    """One sentence for each state; of an execution that runs nothing is said to be final."""
+    assert len({undo_sentence(played.execution(undo=undo)) for undo in UndoState}) == len(UndoState)
+    running = played.execution(ExecutionState.RUNNING, undo=UndoState.NONE)
+    assert undo_sentence(running) == "Nothing is to be put back so far."
+
+
+@pytest.mark.parametrize(
+    ("undo", "state", "left", "expected"),
+    [
+        (UndoState.INCOMPLETE, FaultState.STUCK, ("a",), ("a",)),
+        (UndoState.INCOMPLETE, FaultState.STUCK, (), (played.UNDO,)),
+        (UndoState.INCOMPLETE, FaultState.UNDONE, (), ()),
+        (UndoState.PENDING, FaultState.ACTIVE, (), ()),
+    ],
+)
+def test_what_is_left_broken(
+    undo: UndoState, state: FaultState, left: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    """What the record says; where it is of a history that keeps none, what the stuck faults would need."""
+    report = Report(execution=played.execution(undo=undo, fault_state=state), left_broken=left)
+    assert left_broken(report) == expected
+
+
+def test_to_play_it_again_is_a_line_for_a_shell() -> None:
+    """Values are quoted."""
+    execution = played.execution().model_copy(update={"variables": {"a": "b c; rm"}})
+    assert again(execution) == "test-coordinator run kill-one-replica --seed 7 --var 'a=b c; rm'"
