@@ -20,6 +20,7 @@ LIMITS_PROGRAM: Final = f"{HELPER_PROGRAMS}/limits.py"
 """What sets limits on the engine's machine, and sets them back."""
 
 DEADLINE_S: Final = 20.0
+SETTLE_S: Final = 10.0
 LEAST_MEMORY: Final = 6 << 20
 """Docker's own least limit: with less, nothing starts."""
 
@@ -51,6 +52,9 @@ class LimitFault(FaultSpec):
                 # The cgroup lives as long as the run, frozen or not.
                 needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
                 restores=None,
+                # A helper may take seconds to start on a busy engine, and goes on when nobody waits for it any more.
+                settle_s=SETTLE_S,
+                any_run=True,
             )
             targets.append(
                 TargetPlan(

@@ -117,6 +117,8 @@ class Undo(Value):
     settle_s: float = 2.0
     lingers_s: float = 0.0
     attaches: str = ""
+    any_run: bool = False
+    """Owed to a later run as well: what it takes back bears the fault's name, and so nothing else is touched."""
 
     @property
     def looked_at(self) -> bool:
@@ -130,6 +132,8 @@ def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unsee
     `attempted`: our own undo was run. `unseen_since` is until when a run may have begun to be ours as well (RFC 3339),
     given only where nobody has seen the inject's effect yet.
     """
+    if undo.any_run and container is not None:
+        return Need.NEEDED if container.state in undo.needed_in else Need.SUPERSEDED
     if undo.attaches and container is not None:
         # Networks are the container's: no restart gives one back.
         return Need.DONE if attached(container, undo.attaches) else Need.NEEDED

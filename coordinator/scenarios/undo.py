@@ -205,7 +205,7 @@ class _Attempt:
         failures = [outcome for outcome in outcomes if not outcome.ok]
         self._error = failure_text(failures[0]) if failures else ""
         for undo, outcome in zip(alone, outcomes, strict=False):
-            if outcome.ok:
+            if outcome.ok and self._settled(undo):
                 self._end(undo, Need.DONE)
 
     async def _look(self) -> list[Undo]:
@@ -243,6 +243,12 @@ class _Attempt:
             return (self._clock.now() - self._effective[undo.container_id]).total_seconds() < undo.lingers_s
         quiet = self._clock.monotonic() - self._answering[self._row.fault.id]
         return quiet < max(undo.settle_s, undo.lingers_s)
+
+    def _settled(self, undo: Undo) -> bool:
+        """Whether an undo that succeeded was the last word: what nobody saw come about may do so after it."""
+        if undo.container_id in self._effective and undo.container_id not in self._row.unsettled:
+            return True
+        return self._clock.monotonic() - self._answering[self._row.fault.id] >= undo.settle_s
 
     def _note_untouched(self, undo: Undo, container: ContainerFacts | None, how: Need) -> None:
         known = undo.container_id in self._effective.keys() | self._attempted

@@ -160,8 +160,10 @@ def test_the_built_in_scenario_shows_the_restart(served: Coordinator, containers
     `plan` names the helper image as a variable, `doctor` says that the fault is ready once it has an image.
     """
     serve = ["python3", "-m", "http.server", "--directory", "/tmp", "8000"]
-    with_policy = containers.run("web", command=serve, options=["--restart", "always"])
-    without = containers.run("other", command=serve)
+    # In a network of their own nobody takes the address of one that restarts.
+    own = ["--network", containers.network()]
+    with_policy = containers.run("web", command=serve, options=["--restart", "always", *own])
+    without = containers.run("other", command=serve, options=own)
     plan = served.command("plan", "crash-and-recover", "--var", f"container={with_policy.name}")
     assert " ${HELPER_IMAGE} " in plan.stdout
 
