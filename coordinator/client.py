@@ -7,14 +7,14 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Final, TypeVar
 from urllib.parse import quote
 
 import anyio
 import httpx
-from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, SecretStr, TypeAdapter, ValidationError
 
+from coordinator.answers import ActorAnswer, Health, Page, ProblemDetails, SamplesAnswer
 from coordinator.errors import (
     Conflict,
     CoordinatorError,
@@ -24,13 +24,20 @@ from coordinator.errors import (
     LibraryUnavailable,
     MissingSecret,
     NotFound,
-    Problem,
     Refused,
 )
 from coordinator.faults.leftovers import ScanReport
 from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.ports import Candidate, Readiness, UndoneFaults
-from coordinator.record import Execution, ExecutionState, Fault, Report, Submission, TimelineEntry, Timestamp
+from coordinator.record import (
+    Execution,
+    ExecutionState,
+    Fault,
+    Report,
+    Series,
+    Submission,
+    TimelineEntry,
+)
 from coordinator.reports import parse_report
 from coordinator.scenarios.plan import Plan
 from coordinator.supervision import ChildState, ChildView, Snapshot
@@ -49,73 +56,6 @@ class NoAnswer(CoordinatorError):
     """No coordinator answers there, or not in its language."""
 
 
-class _Loose(BaseModel):
-    """An answer of which only what is needed here is read."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Health(_Loose):
-    """The answer of /api/v1/health."""
-
-    status: str
-    service: str
-    instance: str
-    version: str
-    environment: str
-    timestamp: Timestamp
-
-
-class _ProblemPart(_Loose):
-    file: str = ""
-    line: int | None = None
-    field: str = ""
-    found: str = ""
-    allowed: str = ""
-    suggestion: str | None = None
-
-    def problem(self, file: str) -> Problem:
-        """The problem, in the file the person knows."""
-        return Problem(file or self.file, self.line, self.field, self.found, self.allowed, self.suggestion)
-
-
-class _ProblemDetails(_Loose):
-    """RFC 9457, with this API's own members."""
-
-    title: str = ""
-    detail: str = ""
-    type: str = ""
-    problems: tuple[_ProblemPart, ...] | None = None
-
-
-class _Actor(_Loose):
-    id: str
-    path: str
-    kind: str = "worker"
-    state: ChildState
-    critical: bool
-    incarnation: int
-    restarts: int
-    since: datetime
-    last_error: str | None = None
-    degraded: str | None = None
-    finished: bool = False
-    children: tuple[_Actor, ...] = ()
-
-    def view(self) -> ChildView:
-        """The actor as the supervision library shows it."""
-        own = self.model_dump(exclude={"since", "children"})
-        children = tuple(child.view() for child in self.children)
-        return ChildView(**own, since=self.since.timestamp(), children=children)
-
-
-class _Page(_Loose):
-    """One page of any list."""
-
-    items: tuple[JsonValue, ...]
-    next: str | None = None
-
-
 _BY_KIND: Final[Mapping[str, type[CoordinatorError]]] = {
     "engine-unreachable": EngineUnreachable,
     "ledger-unavailable": LedgerUnavailable,
@@ -131,7 +71,7 @@ _FAULTS: Final = TypeAdapter(tuple[Fault, ...])
 _EXECUTIONS: Final = TypeAdapter(tuple[Execution, ...])
 _CANDIDATES: Final = TypeAdapter(tuple[Candidate, ...])
 _SCENARIOS: Final = TypeAdapter(tuple[ScenarioSummary, ...])
-_ACTORS: Final = TypeAdapter(tuple[_Actor, ...])
+_ACTORS: Final = TypeAdapter(tuple[ActorAnswer, ...])
 
 
 class HttpControl:
@@ -266,6 +206,13 @@ class HttpControl:
         except ValidationError as other:
             raise self._not_ours(response) from other
 
+    async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
+        """The newest samples of each probe that were due later than `after_s`. Raises NotFound."""
+        path = f"/api/v1/executions/{quote(execution_id, safe='')}/samples"
+        query = {"after_s": str(after_s), "limit": str(limit)}
+        found = self._read(SamplesAnswer, await self._call("GET", str(httpx.URL(path, params=query))))
+        return {name: Series(probe=name, samples=probe.samples) for name, probe in found.probes.items()}
+
     async def stop(self, execution_id: str, reason: str) -> Execution:  # noqa: ARG002  # the API takes no reason
         """Ask it to stop and undo; returns at once. Raises NotFound, Conflict when it is finished."""
         return self._read(Execution, await self._call("DELETE", f"/api/v1/executions/{quote(execution_id, safe='')}"))
@@ -319,8 +266,8 @@ class HttpControl:
 
     # ------------------------------------------------------------ calls and answers
 
-    async def _page(self, path: str, query: Mapping[str, str | list[str]]) -> _Page:
-        return self._read(_Page, await self._call("GET", str(httpx.URL(path, params=dict(query)))))
+    async def _page(self, path: str, query: Mapping[str, str | list[str]]) -> Page:
+        return self._read(Page, await self._call("GET", str(httpx.URL(path, params=dict(query)))))
 
     async def _call(
         self,
@@ -356,7 +303,7 @@ class HttpControl:
     def _told(self, response: httpx.Response, file: str) -> CoordinatorError:
         """The error of a problem document."""
         try:
-            problem = _ProblemDetails.model_validate_json(response.content)
+            problem = ProblemDetails.model_validate_json(response.content)
         except ValidationError:
             return self._not_ours(response)
         kind = problem.type.rsplit("/", 1)[-1].rsplit(":", 1)[-1]

@@ -168,7 +168,7 @@ class LocalControl:
         return await self._past.report(execution_id)
 
     async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
-        """By probe, the newest `limit` samples due later than `after_s`, also while it runs. Raises NotFound."""
+        """See `ports.Control`."""
         seen = self._executions.live_samples(execution_id)
         if seen is None:
             probes = (await self._past.report(execution_id)).probes

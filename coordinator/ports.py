@@ -286,6 +286,14 @@ class Control(Protocol):
         """Everything recorded of it. Raises NotFound."""
         ...
 
+    async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
+        """By probe, what was due later than `after_s` from the execution's start, also while it runs.
+
+        At most the newest `limit` of each. The last ones may yet be amended by an answer that comes late.
+        Raises NotFound.
+        """
+        ...
+
     async def stop(self, execution_id: str, reason: str) -> Execution:
         """Ask it to stop and undo; returns at once. Raises NotFound, Conflict when it is finished."""
         ...

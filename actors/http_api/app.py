@@ -45,6 +45,7 @@ from coordinator.identity import Identity
 from coordinator.listeners import TAKEN_WITHIN_MS
 from coordinator.logging import log, task
 from coordinator.metrics import Metrics
+from coordinator.ports import Control
 
 PREFIX: Final = "/api/v1"
 OWN_NAME: Final = "http_api"
@@ -58,7 +59,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class Served:
     """What the application works with."""
 
-    control: reports.OwnControl
+    control: Control
     metrics: Metrics
     identity: Identity
     token: SecretStr

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +14,7 @@ from actors.http_api.body import read_query
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described, ok
 from actors.http_api.problems import invalid, wrong_field
 from coordinator.ports import Control
-from coordinator.record import Execution, Sample, Series
+from coordinator.record import Execution, Sample
 from coordinator.reports import FORMATS
 from coordinator.reports.html import content_policy
 
@@ -45,18 +44,6 @@ class ReportDocument(Execution):
     left_broken: tuple[str, ...]
 
 
-class OwnControl(Control, Protocol):
-    """What this process is asked for by its own dashboard alone, which looks every second."""
-
-    async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
-        """By probe, what was due later than `after_s` from the execution's start, also while it runs.
-
-        At most the newest `limit` of each. The last ones may yet be amended by an answer that comes late.
-        Raises NotFound.
-        """
-        ...
-
-
 class SamplesQuery(BaseModel):
     """What GET …/samples takes."""
 
@@ -80,7 +67,7 @@ _SAMPLES: Final = Operation(
 )
 
 
-def routes(control: OwnControl) -> Blueprint:
+def routes(control: Control) -> Blueprint:
     """GET an execution's report, and its newest samples."""
     blueprint = Blueprint("reports", __name__)
     types = tuple(one.media_type for one in FORMATS.values())

@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from coordinator.plain_text import harmless, one_line
+
 if TYPE_CHECKING:
     # Only a name: `--help` must not wait for pydantic.
     from pydantic import JsonValue
@@ -28,16 +30,18 @@ def result(text: str) -> None:
 
 
 def note(line: str) -> None:
-    """A line to standard error; lost where the terminal has gone (a hang-up must not stop an undo)."""
+    """A line to standard error; lost where the terminal has gone (a hang-up must not stop an undo). What others wrote
+    cannot command the terminal.
+    """
     try:
-        click.echo(line, err=True)
+        click.echo(harmless(line), err=True)
     except OSError:
         _silence(sys.stderr)
 
 
 def rows(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table in columns, the names in upper case above; the last column is as long as it is."""
-    table = [tuple(name.upper() for name in names), *lines]
+    table = [tuple(name.upper() for name in names), *(tuple(map(one_line, line)) for line in lines)]
     widths = [max(len(line[column]) for line in table) for column in range(len(names))]
     widths[-1] = 0
     return "".join("  ".join(map(str.ljust, line, widths)).rstrip() + "\n" for line in table)
@@ -46,12 +50,17 @@ def rows(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def pairs(lines: Sequence[tuple[str, str]]) -> str:
     """Names and values, one pair a line, values in one column."""
     width = max((len(name) for name, _ in lines), default=0)
-    return "".join(f"{name.ljust(width)}  {value}".rstrip() + "\n" for name, value in lines)
+    return "".join(f"{name.ljust(width)}  {harmless(value)}".rstrip() + "\n" for name, value in lines)
 
 
 def as_json(value: JsonValue) -> str:
     """JSON as commands print it."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def compact(value: JsonValue) -> str:
+    """JSON on one line, for programs that read a line at a time."""
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def listing(items: Sequence[JsonValue]) -> str:

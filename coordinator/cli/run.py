@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -175,9 +175,12 @@ class Watched:
         self._display = display
         self._leave = leave
 
-    def see(self, execution: Execution) -> None:
-        """Keep it and show it."""
+    async def see(self, control: Control, execution: Execution) -> None:
+        """Keep it and show it, with its samples where they are drawn."""
         self.execution = execution
+        recent = self._display.recent
+        if recent is not None and execution.started_at is not None:
+            await recent.refresh(control, execution.id)
         self._display.show(execution)
 
     def owed(self) -> tuple[str, ...]:
@@ -206,7 +209,7 @@ async def _played(control: Control, submission: Submission, interrupts: Interrup
     watched.embedded = not isinstance(control, HttpControl)
     interrupts.submitting()
     accepted = await _submitted(control, submission)
-    watched.see(accepted)
+    await watched.see(control, accepted)
     try:
         await follow(control, accepted.id, interrupts, watched.see)
     except NoAnswer as gone:
@@ -235,7 +238,10 @@ async def _submitted(control: Control, submission: Submission) -> Execution:
 
 
 async def follow(
-    control: Control, execution_id: str, interrupts: Interrupts, see: Callable[[Execution], None]
+    control: Control,
+    execution_id: str,
+    interrupts: Interrupts,
+    see: Callable[[Control, Execution], Awaitable[None]],
 ) -> Execution:
     """Look four times a second until it is finished; stop it when asked to.
 
@@ -254,13 +260,13 @@ async def follow(
                     await control.stop(execution_id, interrupts.reason)
                 stopped = True
             execution = await control.execution(execution_id)
+            await see(control, execution)
         except NoAnswer:
             silent_since = anyio.current_time() if silent_since is None else silent_since
             if anyio.current_time() - silent_since > SILENT_FOR_S:
                 raise
         else:
             silent_since = None
-            see(execution)
             if execution.state is ExecutionState.FINISHED:
                 return execution
         with anyio.move_on_after(POLL_S):

@@ -13,13 +13,8 @@ from coordinator.cli.output import listing, pairs, result, rows
 from coordinator.cli.tools import Tools, Where, acts_on_coordinator, prints_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pydantic import JsonValue
-
-    from coordinator.ports import Candidate, Control
-    from coordinator.record import Execution, Fault
-    from coordinator.supervision import ChildView
+    from coordinator.ports import Candidate
+    from coordinator.record import Execution
 
 STATES: Final = ("queued", "preparing", "steady_state", "running", "undoing", "finished")
 
@@ -56,6 +51,7 @@ def executions(
     tools: Tools, *, states: tuple[str, ...], limit: int, as_json: bool, server: str | None, token_file: Path | None
 ) -> None:
     """List the executions, newest first."""
+    from coordinator.cli.overview import execution_object, execution_rows
     from coordinator.record import ExecutionState
 
     wanted = [ExecutionState(state) for state in states] or None
@@ -65,102 +61,52 @@ def executions(
             return await control.executions(wanted, limit)
 
     found = anyio.run(ask)
-    result(listing([_execution_object(execution) for execution in found]) if as_json else execution_rows(found))
+    result(listing([execution_object(one) for one in found]) if as_json else execution_rows(found))
 
 
 @click.command()
 @click.argument("execution_id", metavar="[ID]", required=False)
+@click.option("--watch", is_flag=True, help="Look every second until Ctrl-C; with an ID until it is finished.")
 @prints_json
 @acts_on_coordinator
 @click.pass_obj
 def status(
-    tools: Tools, *, execution_id: str | None, as_json: bool, server: str | None, token_file: Path | None
+    tools: Tools, *, execution_id: str | None, watch: bool, as_json: bool, server: str | None, token_file: Path | None
 ) -> None:
     """Health, the actor tree, active executions and outstanding faults; with an ID one execution."""
-    result(anyio.run(_status, tools, Where(server, token_file), execution_id, as_json))
+    where = Where(server, token_file)
+    if watch:
+        _watch(tools, where, execution_id, as_json=as_json)
+    else:
+        result(anyio.run(_status, tools, where, execution_id, as_json))
+
+
+def _watch(tools: Tools, where: Where, execution_id: str | None, *, as_json: bool) -> None:
+    from coordinator.cli import watching
+
+    if execution_id is None:
+        anyio.run(watching.watch, tools, where, watching.make_screen(as_json=as_json))
+    elif as_json:
+        raise click.UsageError("--json: with --watch only of the whole; an execution's report is JSON")
+    else:
+        result(anyio.run(watching.watch_one, tools, where, execution_id))
 
 
 async def _status(tools: Tools, where: Where, execution_id: str | None, as_json: bool) -> str:  # noqa: FBT001  # a flag
+    from coordinator.cli import overview
+
     async with tools.connect(tools.load(), where, recovery=False) as control:
         if execution_id is not None:
             execution = await control.execution(execution_id)
-            return json_text(_execution_object(execution)) if as_json else execution_text(execution)
-        return await _overview(control, as_json=as_json)
-
-
-async def _overview(control: Control, *, as_json: bool) -> str:
-    from coordinator.client import HttpControl
-    from coordinator.record import ExecutionState
-
-    active = [state for state in ExecutionState if state is not ExecutionState.FINISHED]
-    running = isinstance(control, HttpControl)
-    facts: list[tuple[str, str]] = [("coordinator", "not running here")]
-    actors: tuple[ChildView, ...] = ()
-    checks: dict[str, str] = {}
-    if isinstance(control, HttpControl):
-        told = await control.health()
-        await control.refresh()
-        actors, checks = control.tree().children, control.readiness().checks
-        facts = [("coordinator", f"{told.instance} {told.version} at {control.url}"), ("health", told.status)]
-    played, faults = await control.executions(active), await control.faults()
-    if as_json:
-        return json_text(
-            {
-                "running": running,
-                "health": dict(facts).get("health"),
-                "checks": dict(checks),
-                "actors": [_actor_object(actor) for actor in actors],
-                "executions": [_execution_object(execution) for execution in played],
-                "faults": [fault.model_dump(mode="json", by_alias=True) for fault in faults],
-            }
-        )
-    parts = [pairs([*facts, *checks.items()])]
-    if actors:
-        parts.append("actors\n" + "".join(actor_lines(actors)))
-    parts.append("active executions\n" + execution_rows(played) if played else "no active executions\n")
-    parts.append("outstanding faults\n" + fault_rows(faults) if faults else "no outstanding faults\n")
-    if faults and not running:
-        parts.append("test-coordinator recover undoes them\n")
-    return "\n".join(parts)
-
-
-def actor_lines(actors: Sequence[ChildView], depth: int = 1) -> list[str]:
-    """The tree, a line an actor, children indented; with what is wrong where something is."""
-    lines = []
-    for actor in actors:
-        restarts = f"  restarts {actor.restarts}" if actor.restarts else ""
-        wrong = actor.degraded or actor.last_error
-        reason = f"  {'degraded' if actor.degraded else 'last error'}: {wrong}" if wrong else ""
-        lines.append(f"{'  ' * depth}{actor.id.ljust(24 - 2 * depth)}  {actor.state.value}{restarts}{reason}\n")
-        lines += actor_lines(actor.children, depth + 1)
-    return lines
-
-
-def execution_rows(found: Sequence[Execution]) -> str:
-    """A line an execution."""
-    from coordinator.record import stamp
-
-    lines = [
-        (one.id, stamp(one.created_at), one.scenario, one.state.value, one.verdict.value if one.verdict else "-",
-         one.undo.value)
-        for one in found
-    ]  # fmt: skip
-    return rows(("id", "accepted", "scenario", "state", "verdict", "undo"), lines)
-
-
-def fault_rows(found: Sequence[Fault]) -> str:
-    """A line a fault, with the commands that undo it."""
-    lines = [
-        (one.id, one.type, ", ".join(target.name for target in one.targets) or one.target, one.state.value,
-         "; ".join(one.undo_commands) or "-")
-        for one in found
-    ]  # fmt: skip
-    return rows(("id", "type", "containers", "state", "undo"), lines)
+            return json_text(overview.execution_object(execution)) if as_json else execution_text(execution)
+        seen = await overview.look(control)
+    return json_text(overview.overview_object(seen)) if as_json else overview.overview_text(seen)
 
 
 def execution_text(execution: Execution) -> str:
     """One execution: its facts, its faults, its assertions, and the events so far."""
     from coordinator.cli.live import event_line
+    from coordinator.cli.overview import fault_rows
     from coordinator.record import stamp
 
     facts = [("execution", execution.id), ("scenario", execution.scenario), ("state", execution.state.value)]
@@ -180,27 +126,3 @@ def execution_text(execution: Execution) -> str:
     if execution.timeline:
         parts.append("".join(event_line(entry) + "\n" for entry in execution.timeline))
     return "\n".join(parts)
-
-
-def _execution_object(execution: Execution) -> JsonValue:
-    return execution.model_dump(mode="json", by_alias=True)
-
-
-def _actor_object(actor: ChildView) -> JsonValue:
-    """As the HTTP API shows it, with `degraded` beside."""
-    from datetime import UTC, datetime
-
-    from coordinator.record import stamp
-
-    return {
-        "id": actor.id,
-        "path": actor.path,
-        "state": actor.state.value,
-        "critical": actor.critical,
-        "incarnation": actor.incarnation,
-        "restarts": actor.restarts,
-        "since": stamp(datetime.fromtimestamp(actor.since, UTC)),
-        "last_error": actor.last_error,
-        "degraded": actor.degraded,
-        "children": [_actor_object(child) for child in actor.children],
-    }

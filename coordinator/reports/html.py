@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from coordinator.plain_text import harmless, one_line
 from coordinator.record import ENDED, Execution, Fault, Report, stamp
 from coordinator.reports.chart import COLUMNS, Plot, Shade, bars, plot, shades, ticks
 from coordinator.reports.figures import Figures, figures, recoveries, seconds
 from coordinator.reports.spans import Span, Window, length, offset, phases, steady_states, windows
-from coordinator.reports.wording import again, harmless, headline, left_broken, one_line, undo_sentence
+from coordinator.reports.wording import again, headline, left_broken, undo_sentence
 
 MOST_LANES: Final = 40
 TOLD: Final = 10

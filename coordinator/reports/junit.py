@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from xml.etree import ElementTree as ET
 
+from coordinator.plain_text import harmless, one_line
 from coordinator.record import AssertionResult, Execution, ExecutionState, Report, UndoState, Verdict, stamp
 from coordinator.reports.spans import offset, phases
-from coordinator.reports.wording import again, harmless, headline, left_broken, one_line, undo_sentence
+from coordinator.reports.wording import again, headline, left_broken, undo_sentence
 
 _STEADY: Final = "steady_state"
 """How the phase of an assertion on the steady state begins."""

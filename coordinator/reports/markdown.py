@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from coordinator.plain_text import harmless, one_line
 from coordinator.record import ENDED, Execution, Fault, Report, TimelineEntry, stamp
 from coordinator.reports.figures import figures, recoveries, seconds
 from coordinator.reports.spans import phases
-from coordinator.reports.wording import again, harmless, headline, left_broken, one_line, undo_sentence
+from coordinator.reports.wording import again, headline, left_broken, undo_sentence
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#&~])")
 _LIST_OR_RULE = re.compile(r"[-+](?=[-\s]|$)|\d+(?=[.)](?:\s|$))")

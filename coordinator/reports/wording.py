@@ -1,23 +1,12 @@
-"""What a report says in words: the verdict, what became of the undo, and other people's text made harmless. Knows no
-format's markup.
-"""
+"""What a report says in words: the verdict, and what became of the undo. Knows no format's markup."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import Final, NamedTuple
 
+from coordinator.plain_text import harmless
 from coordinator.record import ENDED, Execution, ExecutionState, Report, UndoState, Verdict
-
-REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-# Controls but tab and line feed, halves of characters, what is no character, and what turns the direction of writing
-# round: text with the last reads as something that it is not.
-_HARMFUL: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
-    + "".join(chr(plane << 16 | low) for plane in range(1, 17) for low in (0xFFFE, 0xFFFF))
-    + "]"
-)
 
 
 class Headline(NamedTuple):
@@ -43,18 +32,6 @@ _UNDO: Final = {
     UndoState.COMPLETE: "Everything that was changed is put back.",
     UndoState.INCOMPLETE: "Something is left broken.",
 }
-
-
-def harmless(text: str) -> str:
-    """The text without characters that no document may hold, or that make a reader see another text; lines end with a
-    line feed.
-    """
-    return _HARMFUL.sub(REPLACEMENT, text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-def one_line(text: str) -> str:
-    """The text, harmless, on one line."""
-    return harmless(" ".join(text.split()))
 
 
 def headline(execution: Execution) -> Headline:

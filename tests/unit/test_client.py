@@ -16,7 +16,7 @@ from coordinator.errors import (
     Refused,
 )
 from coordinator.ports import Control
-from coordinator.record import ExecutionState, Submission, Verdict
+from coordinator.record import ExecutionState, Sample, Submission, Verdict
 from coordinator.reports import document
 from coordinator.supervision import ChildState
 from tests.unit.cli import played
@@ -113,6 +113,14 @@ async def test_a_report_is_read_as_it_was(server: SmallServer, control: HttpCont
     report = played.report(played.execution(), (played.UNDO,))
     server.answer(f"GET /api/v1/executions/{ID}/report?format=json", (200, document(report)))
     assert await control.report(ID) == report
+
+
+async def test_the_newest_samples_are_asked_for(server: SmallServer, control: HttpControl) -> None:
+    """Those after a moment, at most so many; they come as samples."""
+    body: JsonValue = {"probes": {"api": {"samples": [[1.5, True, 0.01, 200.0], [1.6, False, None, None]]}}}
+    server.answer(f"GET /api/v1/executions/{ID}/samples?after_s=1.25&limit=20", (200, body))
+    found = (await control.samples(ID, 1.25, 20))["api"].samples
+    assert found == (Sample(1.5, ok=True, latency_s=0.01, value=200.0), Sample(1.6, ok=False))
 
 
 async def test_stop_and_the_red_button(server: SmallServer, control: HttpControl) -> None:

@@ -1,19 +1,30 @@
 """A coordinator that plays what a test wrote down, for commands to act on: a `ports.Control` without an engine."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 
 from coordinator.cli.tools import Where
+from coordinator.control import newest
 from coordinator.errors import Conflict, CoordinatorError, EngineUnreachable, LedgerUnavailable, NotFound
 from coordinator.faults.abilities import Abilities, Way
 from coordinator.faults.facts import EngineInfo
 from coordinator.faults.leftovers import ScanReport
 from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.ports import Candidate, Readiness, UndoneFaults
-from coordinator.record import ENDED, Execution, ExecutionState, Fault, Report, Submission, TimelineEntry, Verdict
+from coordinator.record import (
+    ENDED,
+    Execution,
+    ExecutionState,
+    Fault,
+    Report,
+    Series,
+    Submission,
+    TimelineEntry,
+    Verdict,
+)
 from coordinator.scenarios.plan import Plan
 from coordinator.settings import Settings
 from coordinator.supervision import ChildState, ChildView, Snapshot
@@ -96,6 +107,12 @@ class ScriptedControl:
 
     async def report(self, execution_id: str) -> Report:
         return played.report(await self.execution(execution_id), self._left_broken)
+
+    async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
+        if not self._frames or self._frames[0].started_at is None:
+            raise NotFound(f"execution {execution_id}: there is none")
+        report = played.report(self._frames[0])
+        return {name: newest(name, series.samples, after_s, limit) for name, series in report.probes.items()}
 
     async def stop(self, execution_id: str, reason: str) -> Execution:
         if (await self.execution(execution_id)).state is ExecutionState.FINISHED:

@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Final
 
 import anyio
 import pytest
@@ -29,6 +30,8 @@ def heard() -> Iterator[None]:
 
 class Remembered:
     """A display that remembers what it was given."""
+
+    recent: Final = None
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -2,12 +2,11 @@ import json
 
 import pytest
 
-from coordinator.cli.status import actor_lines
+from coordinator.cli import watching
 from coordinator.cli.tools import Tools, Where
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.ports import Candidate
 from coordinator.record import ExecutionState, FaultState
-from coordinator.supervision import ChildState, ChildView
 from tests.unit.cli import played
 from tests.unit.cli.conftest import Call
 from tests.unit.cli.scripted import ScriptedConnect, ScriptedControl
@@ -93,34 +92,6 @@ def test_an_unknown_execution_is_an_error(call: Call) -> None:
     assert (said.code, said.err) == (2, "test-coordinator: execution nonsuch: there is none\n")
 
 
-def view(
-    name: str,
-    state: ChildState = ChildState.RUNNING,
-    *children: ChildView,
-    degraded: str | None = None,
-    last_error: str | None = None,
-) -> ChildView:
-    """An actor."""
-    return ChildView(
-        id=name, path=f"root/{name}", kind="worker", state=state, critical=True, incarnation=1,
-        restarts=0 if state is ChildState.RUNNING else 3, since=0.0, children=children, degraded=degraded,
-        last_error=last_error,
-    )  # fmt: skip
-
-
-def test_actors_are_an_indented_tree() -> None:
-    """Children stand below and further in; restarts, reasons and errors are told."""
-    tree = [
-        view("chaos", degraded="no engine"),
-        view("running", ChildState.RUNNING, view("e-1", ChildState.BACKOFF, last_error="boom")),
-    ]
-    assert [line.rstrip() for line in actor_lines(tree)] == [
-        "  chaos                   running  degraded: no engine",
-        "  running                 running",
-        "    e-1                   backoff  restarts 3  last error: boom",
-    ]
-
-
 @pytest.mark.parametrize("argv", [["status"], ["executions"], ["containers"]])
 def test_which_coordinator_is_meant_is_handed_on(call: Call, argv: list[str]) -> None:
     """--server and --token-file reach the connection."""
@@ -128,3 +99,35 @@ def test_which_coordinator_is_meant_is_handed_on(call: Call, argv: list[str]) ->
     call(*argv, "--server", "http://127.0.0.1:1", "--token-file", "kill.yaml", tools=Tools(connect=connect))
     where, recovery = connect.asked[0]
     assert (where.server, str(where.token_file), recovery) == ("http://127.0.0.1:1", "kill.yaml", False)
+
+
+def test_watching_prints_what_changes(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from a terminal `--watch` prints the first picture; a signal ends it with 0."""
+    looks: list[bool] = []
+
+    async def watch(tools: Tools, where: Where, screen: watching.Screen) -> None:
+        looks.append(isinstance(screen, watching.Printed))
+
+    monkeypatch.setattr(watching, "watch", watch)
+    assert (call("status", "--watch").code, call("status", "--watch", "--json").code, looks) == (0, 0, [True, True])
+
+
+def test_one_execution_is_watched_to_its_end(call: Call) -> None:
+    """With an id the events are shown as they come, then the summary."""
+    said = call("status", played.EXECUTION_ID, "--watch", control=ScriptedControl([played.execution()]))
+    assert said.code == 0
+    assert [line.split()[0] for line in said.err.splitlines()] == ["3.0s", "4.1s", "14.0s", "16.0s"]
+    assert said.out.startswith("verdict    passed\n")
+
+
+def test_an_execution_that_nobody_plays_is_shown_once(call: Call) -> None:
+    """Where no coordinator runs there is nothing to wait for."""
+    said = call("status", played.EXECUTION_ID, "--watch", control=ScriptedControl([RUNNING]))
+    assert (said.code, said.out) == (0, f"{played.EXECUTION_ID} running\n")
+
+
+def test_watching_one_that_does_not_exist(call: Call) -> None:
+    """An unknown id ends with 2 and says so; JSON of one that is watched there is none."""
+    said = call("status", "nonsuch", "--watch", control=ScriptedControl([played.execution()]))
+    assert (said.code, said.err) == (2, "test-coordinator: execution nonsuch: there is none\n")
+    assert call("status", "nonsuch", "--watch", "--json").code == 2

@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import example, given, settings
 
+from coordinator.plain_text import REPLACEMENT
 from coordinator.record import (
     ExecutionState,
     FaultState,
@@ -15,7 +16,6 @@ from coordinator.record import (
     Verdict,
 )
 from coordinator.reports.html import MOST_LANES, as_html, content_policy
-from coordinator.reports.wording import REPLACEMENT
 from tests.unit.cli import played
 from tests.unit.reports import hostile
 from tests.unit.reports.hostile import Skeleton
