@@ -15,6 +15,7 @@ from quart import Blueprint, Response
 
 from actors.http_api import problems
 from coordinator.identity import Identity
+from coordinator.reports.html import colours
 
 _FOLDER: Final = files("actors.http_api") / "static"
 _PAGE: Final = "index.html"
@@ -50,7 +51,8 @@ def routes(identity: Identity) -> Blueprint:
 
 def static_files() -> Mapping[str, tuple[bytes, str]]:
     """Bytes and media type of each file by its name."""
-    found = {}
+    # Those of the reports, so that both look alike.
+    found = {"colours.css": (colours().encode(), _TYPES["css"])}
     for file in _FOLDER.iterdir():
         media_type = _TYPES.get(file.name.rpartition(".")[2])
         if media_type is not None:

@@ -20,6 +20,7 @@ from coordinator.reports.figures import Figures, figures, recoveries, seconds
 from coordinator.reports.spans import Span, Window, length, offset, phases, steady_states, windows
 from coordinator.reports.wording import again, headline, left_broken, undo_sentence
 
+_TEMPLATES: Final = files("coordinator.reports") / "templates"
 MOST_LANES: Final = 40
 TOLD: Final = 10
 """How many faults, and bad spans, are told in words beside a picture; the tables have them all."""
@@ -82,11 +83,15 @@ def content_policy() -> str:
     return _style()[1]
 
 
+def colours() -> str:
+    """The style sheet of colours alone, as custom properties for light and dark."""
+    return (_TEMPLATES / "colours.css").read_text("utf-8")
+
+
 @cache
 def _style() -> tuple[Markup, str]:
     """The style sheet, which is ours, and the policy that allows exactly it."""
-    folder = files("coordinator.reports") / "templates"
-    text = "\n" + "".join((folder / name).read_text("utf-8") for name in ("colours.css", "report.css"))
+    text = "\n" + colours() + (_TEMPLATES / "report.css").read_text("utf-8")
     digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     return Markup(text), policy  # noqa: S704  # a file of this package

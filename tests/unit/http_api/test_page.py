@@ -5,6 +5,7 @@ from quart import Quart
 
 from actors.http_api.page import routes, static_files
 from coordinator.identity import Identity
+from coordinator.reports.html import colours
 from tests.unit.http_api.conftest import Client
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +39,13 @@ def test_nothing_comes_from_elsewhere(files: dict[str, str]) -> None:
     assert imported <= set(files)
     namespace = "http://www.w3.org/2000/svg"
     assert [name for name, text in files.items() if "://" in text.replace(namespace, "")] == []
+
+
+def test_the_dashboard_has_the_colours_of_the_reports(files: dict[str, str]) -> None:
+    """They are defined in one place: the sheet that reports hold; the dashboard's own uses only what is in it."""
+    assert files["colours.css"] == colours()
+    assert set(re.findall(r"var\((--[\w-]+)\)", files["style.css"])) <= set(re.findall(r"(--[\w-]+):", colours()))
+    assert not re.search(r"--[\w-]+:", files["style.css"])
 
 
 async def test_files_need_no_token(client: Client, files: dict[str, str]) -> None:
