@@ -7,13 +7,23 @@ from __future__ import annotations
 import json
 import math
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
+from coordinator.faults.facts import Value
 from coordinator.record import Execution, Report, Sample, Series
 
-_OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
-_SERIES: TypeAdapter[dict[str, dict[str, tuple[Sample, ...]]]] = TypeAdapter(dict[str, dict[str, tuple[Sample, ...]]])
-_COMMANDS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+
+class _Samples(Value):
+    """Of one probe."""
+
+    samples: tuple[Sample, ...] = ()
+
+
+class _Document(Execution):
+    """What `as_json` writes, read in one go: there may be a million samples."""
+
+    probes: dict[str, _Samples] = {}
+    left_broken: tuple[str, ...] = ()
 
 
 def document(report: Report) -> dict[str, JsonValue]:
@@ -42,13 +52,14 @@ def as_json(report: Report) -> str:
 
 def parse_report(text: str | bytes) -> Report:
     """The report that `as_json` wrote. Raises pydantic's ValidationError (a ValueError) where it is none."""
-    body = _OBJECT.validate_json(text)
-    probes = _SERIES.validate_python(body.pop("probes", {}))
-    left_broken = _COMMANDS.validate_python(body.pop("left_broken", []))
+    read = _Document.model_validate_json(text)
     return Report(
-        execution=Execution.model_validate(body),
-        probes={name: Series(probe=name, samples=series.get("samples", ())) for name, series in probes.items()},
-        left_broken=left_broken,
+        execution=Execution(**{name: getattr(read, name) for name in Execution.model_fields}),
+        # Not checked once more: each is a sample already.
+        probes={
+            name: Series.model_construct(probe=name, samples=series.samples) for name, series in read.probes.items()
+        },
+        left_broken=read.left_broken,
     )
 
 
