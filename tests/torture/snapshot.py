@@ -88,6 +88,9 @@ def look(stage: Stage, ended: Collection[str]) -> Snapshot:
 def _engine(shown: dict[str, Any], *, renewed: bool) -> str:
     """`docker inspect`, all of it."""
     settings = shown["NetworkSettings"]
+    for end in settings["Networks"].values():
+        # None at all: the engine writes null, and {} once the docker command line has connected the container.
+        end["DriverOpts"] = end["DriverOpts"] or None
     if renewed:
         # Counted by the engine at each restart that its policy makes, and begun anew by `docker start`.
         shown.pop("RestartCount")

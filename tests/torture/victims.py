@@ -208,6 +208,7 @@ class ImageVictim:
         self.instance = f"test-coordinator-T{self._sandbox.tag}"
         self._drawn = drawn
         self._container: CoordinatorContainer | None = None
+        self._http: httpx.Client | None = None
 
     @property
     def _it(self) -> CoordinatorContainer:
@@ -229,16 +230,24 @@ class ImageVictim:
 
         if not happens(ready, MENDED_WITHIN_S):
             raise AssertionError(f"the coordinator's container does not get ready: {self._it.logs[-2000:]}")
+        if self._http is not None:
+            # Of the container before this one.
+            self._http.close()
         self._http = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {self._it.token}"}, timeout=120, trust_env=False
         )
 
+    @property
+    def _client(self) -> httpx.Client:
+        assert self._http is not None
+        return self._http
+
     def _asked(self, path: str) -> Any:
-        return self._http.get(f"/api/v1/{path}").raise_for_status().json()
+        return self._client.get(f"/api/v1/{path}").raise_for_status().json()
 
     def submit(self, definition: Mapping[str, object]) -> str:
         """Start an execution."""
-        answer = self._http.post("/api/v1/executions", json={"definition": definition})
+        answer = self._client.post("/api/v1/executions", json={"definition": definition})
         return str(answer.raise_for_status().json()["id"])
 
     def die(self) -> None:
@@ -264,7 +273,7 @@ class ImageVictim:
             docker("start", self._it.id)
         self._answers()
         if self._drawn.death in FORGETS:
-            self._http.post("/api/v1/scan", json={}).raise_for_status()
+            self._client.post("/api/v1/scan", json={}).raise_for_status()
 
     def mended(self, accepted: list[str]) -> list[str]:
         """Asked of the coordinator itself; then it is stopped."""
@@ -282,7 +291,7 @@ class ImageVictim:
 
         happens(lambda: not outstanding(), MENDED_WITHIN_S)
         found = outstanding()
-        self._http.close()
+        self._client.close()
         docker("stop", self._it.id)
         status = int(self._it.look("{{.State.ExitCode}}"))
         return found if status in ORDERLY else [*found, f"the container ended with {status}"]
