@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
+
+SETTLE_S: Final = 10.0
 
 
 class ExecFault(FaultSpec):
@@ -47,7 +49,8 @@ class ExecFault(FaultSpec):
                 # A paused container cannot run it now, but is still owed it.
                 needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
                 restores=None,
-                settle_s=0.0,
+                # The engine starts what it was asked for also when nobody waits any more: it may come after an undo.
+                settle_s=SETTLE_S,
             )
         return TargetPlan(
             container_id=container.id,

@@ -224,6 +224,25 @@ async def test_fired_without_effect_is_not_injected() -> None:
         assert anyio.current_time() >= row.undos[0].settle_s
 
 
+async def test_a_command_that_comes_after_its_undo_is_undone_again() -> None:
+    """What was asked for when the coordinator died may start in the container later than the undo that followed."""
+    spec = ExecFault(type="exec", target="x", command=("do",), undo_command=("undo",))
+    broken = []
+    async with fleet("a") as house:
+        house.engine.script(["do"], ExecResult(then=lambda: broken.append("by do")))
+        house.engine.script(["undo"], ExecResult(then=broken.clear))
+        row = await row_of(house, spec, FaultState.FIRED, effective=False)
+
+        async def late() -> None:
+            await anyio.sleep(3)
+            await inject(house, spec)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(late)
+            done = await house.undoer.undo(row, 60)
+        assert (done.fault.state, broken) == (FaultState.UNDONE, [])
+
+
 async def test_the_run_that_was_up_when_fired_is_ours() -> None:
     """A container restarted between arming and firing, killed unseen, is started again."""
     async with fleet("a") as house:
