@@ -14,6 +14,7 @@ from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, NET
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.lifecycle import SIGNALS
 from coordinator.faults.limits import LIMITS_PROGRAM
+from coordinator.faults.stress import STRESS_PROGRAM
 from coordinator.logging import action
 
 if TYPE_CHECKING:
@@ -215,8 +216,8 @@ class SimulatedRunner:
         if image == HELPER_IMAGE and SCAN_PROGRAM in inner:
             await self._scan(inner[inner.index(SCAN_PROGRAM) + 1 :], console)
             return
-        if image == HELPER_IMAGE and LIMITS_PROGRAM in inner:
-            await self._limits(inner[inner.index(LIMITS_PROGRAM) + 1 :], console)
+        if image == HELPER_IMAGE and not {LIMITS_PROGRAM, STRESS_PROGRAM}.isdisjoint(inner):
+            await self._limits(inner[inner.index("-S") + 2 :], console)
             return
         if image != HELPER_IMAGE or CRASH_PROGRAM not in inner:
             console.fail(f"Unable to find image '{image}' locally", 125)
@@ -236,8 +237,9 @@ class SimulatedRunner:
         await self._ask("helper", work, console, echo=False)
 
     async def _limits(self, asked: list[str], console: _Console) -> None:
-        """What limits.py does to a container's cgroup, which its run holds."""
+        """What limits.py and stress.py do to a container's cgroup, which its run holds; loads add up."""
         what, fault, *limit, reference = asked
+        kind = limit[0] if len(limit) == len(("kind", "value")) else fault
 
         async def work() -> None:
             await anyio.sleep(self._engine.duration("helper", reference))
@@ -245,13 +247,13 @@ class SimulatedRunner:
             container = self._engine.state.containers.get(reference)
             if what == "remove":
                 if container is not None:
-                    container.limits = {kind: each for kind, each in container.limits.items() if each[0] != fault}
+                    container.limits = {name: each for name, each in container.limits.items() if each[0] != fault}
             elif container is None or not container.up:
                 console.fail(f"{reference[:12]}: no process of this container is seen from here")
-            elif limit[0] in container.limits:
-                console.fail(f"{reference[:12]}: another fault limits its {limit[0]} already")
+            elif kind in container.limits:
+                console.fail(f"{reference[:12]}: another fault limits its {kind} already")
             else:
-                container.limits[limit[0]] = (fault, limit[1])
+                container.limits[kind] = (fault, limit[1])
 
         await self._ask("helper", work, console, echo=False)
 

@@ -23,6 +23,7 @@ from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, Containe
 from coordinator.faults.limits import CpuLimit, MemoryLimit, PidExhaustion
 from coordinator.faults.model import FaultSpec
 from coordinator.faults.network import NetworkPartition
+from coordinator.faults.stress import CpuStress, MemoryStress
 from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN, show_duration
 from coordinator.record import FaultClass
 
@@ -40,6 +41,8 @@ Fault = (
     | NetworkDuplication
     | NetworkCorruption
     | NetworkReordering
+    | CpuStress
+    | MemoryStress
     | CpuLimit
     | MemoryLimit
     | PidExhaustion
@@ -63,6 +66,8 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "network_duplication": NetworkDuplication,
     "network_corruption": NetworkCorruption,
     "network_reordering": NetworkReordering,
+    "cpu_stress": CpuStress,
+    "memory_stress": MemoryStress,
     "cpu_limit": CpuLimit,
     "memory_limit": MemoryLimit,
     "pid_exhaustion": PidExhaustion,
@@ -83,6 +88,8 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     NetworkDuplication: "{type: network_duplication, target: replica, percent: 5%, for: 5s}",
     NetworkCorruption: "{type: network_corruption, target: replica, percent: 1%, ports: [8000], for: 5s}",
     NetworkReordering: "{type: network_reordering, target: replica, percent: 25%, delay: 20ms, for: 5s}",
+    CpuStress: "{type: cpu_stress, target: replica, workers: 2, load: 80%, at: 1s, for: 10s}",
+    MemoryStress: "{type: memory_stress, target: replica, size: 64m, at: 1s, for: 10s}",
     CpuLimit: "{type: cpu_limit, target: replica, cpus: 0.2, at: 1s, for: 10s}",
     MemoryLimit: "{type: memory_limit, target: replica, limit: 64m, at: 1s, for: 10s}",
     PidExhaustion: "{type: pid_exhaustion, target: replica, leave: 5, at: 1s, for: 10s}",
@@ -159,12 +166,11 @@ def _parameters(kind: type[FaultSpec]) -> tuple[ParameterDoc, ...]:
 def _unit(field: Mapping[str, JsonValue]) -> str:
     alternatives = field.get("anyOf")
     forms = alternatives if isinstance(alternatives, list) else [dict(field)]
-    if any(isinstance(form, dict) and form.get("pattern") == DURATION_PATTERN for form in forms):
-        return "duration"
-    if field.get("pattern") == PERCENT_PATTERN:
-        return "percentage"
-    if field.get("pattern") == SIZE_PATTERN:
-        return "size"
+    written = {DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size"}
+    for form in forms:
+        pattern = form.get("pattern") if isinstance(form, dict) else None
+        if isinstance(pattern, str) and pattern in written:
+            return written[pattern]
     words = {"string": "text", "boolean": "true or false", "number": "number", "integer": "number"}
     if field["type"] != "array":
         return words[str(field["type"])]
@@ -176,7 +182,7 @@ def _written(value: JsonValue, unit: str) -> str:
     """A default as a file would write it."""
     if unit == "duration" and isinstance(value, float | int):
         return show_duration(float(value))
-    if unit == "percentage":
+    if unit == "percentage" and value is not None:
         return f"{value}%".replace(".0%", "%")
     if isinstance(value, bool):
         return str(value).lower()

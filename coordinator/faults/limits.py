@@ -25,19 +25,17 @@ LEAST_MEMORY: Final = 6 << 20
 """Docker's own least limit: with less, nothing starts."""
 
 
-class LimitFault(FaultSpec):
-    """What all of them have in common: written to the cgroup by a helper, which keeps there what it replaced.
+class CgroupFault(FaultSpec):
+    """What is done in a running container's cgroup by a helper that can write the host's, and is undone by its id."""
 
-    The engine is not asked: its own `update` cannot give back what was unlimited.
-    """
-
-    undo_text: ClassVar[str] = "the previous value, exactly; a restart of the container ends it as well"
+    program: ClassVar[str]
+    """What does it in the helper: `put FAULT ... CONTAINER`, `remove FAULT CONTAINER`."""
     needs: ClassVar[str] = "a Docker engine on Linux, version 20.10 or later, and the helper image (HELPER_IMAGE)"
     by_helper: ClassVar[bool] = True
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",),)
 
-    def planned(self, containers: Sequence[ContainerFacts], kind: str, value: str) -> FaultPlan:
-        """Set this limit, as limits.py takes it, on each running container."""
+    def planned(self, containers: Sequence[ContainerFacts], *asked: str) -> FaultPlan:
+        """Ask this of the program for each running container."""
         targets, untouched = [], []
         for container in containers:
             if container.state is not ContainerState.RUNNING:
@@ -48,7 +46,7 @@ class LimitFault(FaultSpec):
                 container_id=container.id,
                 name=container.name,
                 started_at=container.started_at,
-                command=_helper("remove", FAULT, container.id),
+                command=_helper(self.program, "remove", FAULT, container.id),
                 # The cgroup lives as long as the run, frozen or not.
                 needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
                 restores=None,
@@ -59,12 +57,22 @@ class LimitFault(FaultSpec):
             targets.append(
                 TargetPlan(
                     container_id=container.id, name=container.name, started_at=container.started_at,
-                    pre_state=container.state, inject=_helper("put", FAULT, kind, value, container.id),
-                    # limits.py succeeds only when it has read the limit back from the kernel.
+                    pre_state=container.state, inject=_helper(self.program, "put", FAULT, *asked, container.id),
+                    # It succeeds only when it has seen in the kernel what was asked for.
                     effect=Succeeded(), undo=undo,
                 )
             )  # fmt: skip
         return FaultPlan(targets=tuple(targets), untouched=tuple(untouched))
+
+
+class LimitFault(CgroupFault):
+    """What all limits have in common: written to the cgroup by a helper, which keeps there what it replaced.
+
+    The engine is not asked: its own `update` cannot give back what was unlimited.
+    """
+
+    program: ClassVar[str] = LIMITS_PROGRAM
+    undo_text: ClassVar[str] = "the previous value, exactly; a restart of the container ends it as well"
 
 
 class CpuLimit(LimitFault):
@@ -109,12 +117,12 @@ class PidExhaustion(LimitFault):
         return self.planned(containers, "pids", str(self.leave))
 
 
-def _helper(*arguments: str) -> DockerCommand:
-    """limits.py beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write."""
+def _helper(program: str, *arguments: str) -> DockerCommand:
+    """A program beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write."""
     argv = (
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
         "--read-only", "--network", "none", "--pid", "host", "--cgroupns", "host", "--userns", "host", "--user", "0:0",
         "--cap-drop", "ALL", "--security-opt", "apparmor=unconfined", "--volume", "/sys/fs/cgroup:/host-cgroup",
-        "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", LIMITS_PROGRAM, *arguments,
+        "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", program, *arguments,
     )  # fmt: skip
     return DockerCommand(argv=argv, deadline_s=DEADLINE_S)

@@ -1,0 +1,136 @@
+"""Stressors on the real engine: counted by the target's own accounting, limited by its limits, and gone afterwards."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
+from tests.integration.sandbox import Container, Sandbox, docker
+from tests.integration.test_limits import put
+
+GROUPS = Path("/sys/fs/cgroup")
+WINDOW_S = 4.0
+"""Over which CPU time is measured."""
+
+OTHERS = 2.0
+"""Points of one CPU that an idle container may use."""
+
+
+@pytest.fixture
+def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
+    """A coordinator that is up."""
+    with coordinator(tmp_path) as made:
+        made.start()
+        yield made
+
+
+def folder(container: Container, controller: str) -> Path:
+    """Its cgroup, as the kernel says of its main process, in either version."""
+    for line in Path(f"/proc/{container.look('{{.State.Pid}}')}/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", maxsplit=2)
+        if controller in controllers.split(","):
+            return GROUPS / controllers / path.lstrip("/")
+        if number == "0" and not (GROUPS / controller).exists():
+            return GROUPS / path.lstrip("/")
+    raise AssertionError(controller)
+
+
+def cpu_s(container: Container) -> float:
+    """CPU time used so far."""
+    where = folder(container, "cpuacct")
+    if (where / "cpuacct.usage").exists():
+        return int((where / "cpuacct.usage").read_text()) / 1e9
+    return int((where / "cpu.stat").read_text().split()[1]) / 1e6
+
+
+def load(container: Container) -> float:
+    """Per cent of one CPU over a while, by the kernel's accounting of the container."""
+    before, began = cpu_s(container), time.monotonic()
+    time.sleep(WINDOW_S)
+    return (cpu_s(container) - before) / (time.monotonic() - began) * 100
+
+
+def held(container: Container) -> int:
+    """Anonymous memory, in bytes, by the same."""
+    words = (folder(container, "memory") / "memory.stat").read_text().split()
+    name = "rss" if "rss" in words else "anon"
+    return int(words[words.index(name) + 1])
+
+
+def members(container: Container) -> set[str]:
+    """Every process in its cgroup."""
+    return set((folder(container, "memory") / "cgroup.procs").read_text().split())
+
+
+def finish(served: Coordinator, execution_id: str) -> None:
+    """End it, and see that all is undone."""
+    served.call("DELETE", f"/api/v1/executions/{execution_id}")
+    eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
+    assert served.execution(execution_id)["undo"] == "complete"
+
+
+@pytest.mark.parametrize(("percent", "quota"), [(30, None), (60, None), (90, 0.2)])
+def test_cpu_is_used_as_asked_within_the_limits(
+    served: Coordinator, containers: Sandbox, percent: int, quota: float | None
+) -> None:
+    """Within 5 points of what was asked, or of the container's own quota where that is less; nothing afterwards."""
+    target = containers.run("busy", options=["--cpus", str(quota)] if quota else [])
+    before = members(target)
+    assert load(target) < OTHERS
+    execution_id = put(served, target, [{"type": "cpu_stress", "load": f"{percent}%"}])
+    assert len(members(target)) == len(before) + 1
+    assert abs(load(target) - min(percent, 100 * (quota or 1))) < 5
+    finish(served, execution_id)
+    assert members(target) == before
+    assert load(target) < OTHERS
+
+
+def test_memory_is_held_within_the_limits(served: Coordinator, containers: Sandbox) -> None:
+    """Half of its limit; more than it leaves ends the stressor and says so, and the container's process lives."""
+    target = containers.run("full", options=["--memory", "128m", "--memory-swap", "128m"])
+    before, had = members(target), held(target)
+    execution_id = put(served, target, [{"type": "memory_stress", "percent": "50%"}])
+    assert 64 << 20 <= held(target) - had <= 66 << 20
+    finish(served, execution_id)
+    assert members(target) == before
+    assert held(target) - had < 1 << 20
+
+    execution_id = served.submit(scenario([{"type": "memory_stress", "size": "200m"}], names=[target.name]))
+    why = "the stressor was killed, not the container"
+    eventually(lambda: why in str(served.execution(execution_id)), "the failure")
+    finish(served, execution_id)
+    assert target.status == "running"
+    assert target.look("{{.State.OOMKilled}}") == "false"
+    assert members(target) == before
+
+
+def test_they_end_with_the_run_and_after_a_crash(served: Coordinator, containers: Sandbox) -> None:
+    """A restart leaves none in the new run; SIGKILL of the coordinator and its warden leaves them to the next start."""
+    target = containers.run("killed")
+    own = members(target)
+    execution_id = put(served, target, [{"type": "cpu_stress", "load": "20%", "workers": 2}])
+    stressors = members(target) - own
+    assert len(stressors) == 2
+    docker("restart", "-t", "0", target.id)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in stressors), "their end")
+    finish(served, execution_id)
+
+    before = members(target)
+    put(served, target, [{"type": "cpu_stress", "load": "20%"}])
+    served.kill()
+    assert len(members(target)) == len(before) + 1
+    served.start()
+    eventually(lambda: members(target) == before, "the undo")
+
+
+def test_a_paused_container_is_undone(served: Coordinator, containers: Sandbox) -> None:
+    """The stressor cannot go while it is frozen; it is gone when the container goes on."""
+    target = containers.run("frozen")
+    before = members(target)
+    execution_id = put(served, target, [{"type": "cpu_stress", "load": "20%"}])
+    docker("pause", target.id)
+    finish(served, execution_id)
+    docker("unpause", target.id)
+    eventually(lambda: members(target) == before, "their end")
