@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 
@@ -17,6 +17,9 @@ from actors.docker.host_namespaces import HostNamespaces
 from coordinator.faults.abilities import DEADLINE_S, NETWORK, NOT_BUILT, Abilities, Way, attempts, tried
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.ports import CommandRunner
+
+HELPERS: Final = ("helper", "processes", "cgroups")
+"""The ways of `Abilities` that are tried by `attempts`, in their order."""
 
 
 class Runner(CommandRunner, Protocol):
@@ -41,10 +44,10 @@ async def try_abilities(runner: Runner, image: HelperImage, host: HostNamespaces
         group.start_soon(on_host)
         without = await no_image(runner, image)
         if without is None:
-            for name, command in zip(("helper", "processes"), attempts(), strict=True):
+            for name, command in zip(HELPERS, attempts(), strict=True):
                 group.start_soon(by_helper, name, command)
         else:
-            ways |= {"helper": without, "processes": without}
+            ways |= dict.fromkeys(HELPERS, without)
     return Abilities.model_validate(ways)
 
 

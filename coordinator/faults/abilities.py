@@ -8,6 +8,7 @@ from typing import Final, Literal
 from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand, Outcome, in_namespace
 from coordinator.faults.facts import Value
 from coordinator.faults.lifecycle import CRASH
+from coordinator.faults.limits import beside_cgroups
 from coordinator.faults.model import FaultSpec
 
 ABILITIES_PROGRAM: Final = f"{HELPER_PROGRAMS}/abilities.py"
@@ -42,6 +43,8 @@ class Abilities(Value):
     """In a network namespace."""
     processes: Way = Way(state="untested")
     """Among the host's processes, which some engines allow no container."""
+    cgroups: Way = Way(state="untested")
+    """Among the host's processes, with its cgroups to write."""
     host: Way = Way(state="untested")
 
 
@@ -52,8 +55,10 @@ class Status(Value):
     why: str = ""
 
 
-def attempts() -> tuple[DockerCommand, DockerCommand]:
-    """One in a network, one among processes: with the very rights that faults give theirs, each tries what those need.
+def attempts() -> tuple[DockerCommand, DockerCommand, DockerCommand]:
+    """One in a network, one among processes, one beside the cgroups.
+
+    With the very rights that faults give theirs, each tries what those need.
 
     Their network leads nowhere, so that what is put there touches nobody.
     """
@@ -65,6 +70,7 @@ def attempts() -> tuple[DockerCommand, DockerCommand]:
     return (
         DockerCommand(argv=in_network, deadline_s=DEADLINE_S),
         DockerCommand(argv=among_processes, deadline_s=DEADLINE_S),
+        beside_cgroups(ABILITIES_PROGRAM, "cgroups").model_copy(update={"deadline_s": DEADLINE_S}),
     )
 
 
@@ -95,7 +101,8 @@ def status(kind: type[FaultSpec], abilities: Abilities) -> Status:
     """What is to be expected of faults of this kind, where an engine and the docker command line are there."""
     if not kind.by_helper:
         return Status(state=READY)
-    by_helper = _by(kind, abilities.helper if kind.in_network else abilities.processes)
+    among = abilities.cgroups if kind.in_cgroups else abilities.processes
+    by_helper = _by(kind, abilities.helper if kind.in_network else among)
     if not kind.in_network or abilities.host.state != "tried":
         return by_helper
     # Where the host's namespaces can be entered they are, whatever helpers could do.

@@ -32,7 +32,7 @@ class CgroupFault(FaultSpec):
     """What does it in the helper: `put FAULT ... CONTAINER`, `remove FAULT CONTAINER`."""
     needs: ClassVar[str] = "a Docker engine on Linux, version 20.10 or later, and the helper image (HELPER_IMAGE)"
     by_helper: ClassVar[bool] = True
-    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",),)
+    in_cgroups: ClassVar[bool] = True
 
     def planned(self, containers: Sequence[ContainerFacts], *asked: str) -> FaultPlan:
         """Ask this of the program for each running container."""
@@ -46,7 +46,7 @@ class CgroupFault(FaultSpec):
                 container_id=container.id,
                 name=container.name,
                 started_at=container.started_at,
-                command=_helper(self.program, "remove", FAULT, container.id),
+                command=beside_cgroups(self.program, "remove", FAULT, container.id),
                 # The cgroup lives as long as the run, frozen or not.
                 needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
                 restores=None,
@@ -57,7 +57,7 @@ class CgroupFault(FaultSpec):
             targets.append(
                 TargetPlan(
                     container_id=container.id, name=container.name, started_at=container.started_at,
-                    pre_state=container.state, inject=_helper(self.program, "put", FAULT, *asked, container.id),
+                    pre_state=container.state, inject=beside_cgroups(self.program, "put", FAULT, *asked, container.id),
                     # It succeeds only when it has seen in the kernel what was asked for.
                     effect=Succeeded(), undo=undo,
                 )
@@ -72,6 +72,7 @@ class LimitFault(CgroupFault):
     """
 
     program: ClassVar[str] = LIMITS_PROGRAM
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",), ("cgroup_write",), ("cgroup_record",))
     undo_text: ClassVar[str] = "the previous value, exactly; a restart of the container ends it as well"
 
 
@@ -117,7 +118,7 @@ class PidExhaustion(LimitFault):
         return self.planned(containers, "pids", str(self.leave))
 
 
-def _helper(program: str, *arguments: str) -> DockerCommand:
+def beside_cgroups(program: str, *arguments: str) -> DockerCommand:
     """A program beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write."""
     argv = (
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",

@@ -91,6 +91,8 @@ class FaultSpec(BaseModel, ABC):
     """Whether a helper does it, whose image must be there before its time."""
     in_network: ClassVar[bool] = False
     """Whether the helper acts in a network namespace, and the host itself where it may; else among processes."""
+    in_cgroups: ClassVar[bool] = False
+    """Whether the helper acts on the host's cgroups."""
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """What a helper must be able to do, as `abilities.py` names it: one of each group, the best first."""
     one_off: ClassVar[bool] = False

@@ -31,6 +31,7 @@ class StressFault(CgroupFault):
 
     fault_class: ClassVar[FaultClass] = FaultClass.LEASE
     program: ClassVar[str] = STRESS_PROGRAM
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",), ("cgroup_join",))
     undo_text: ClassVar[str] = (
         "the stressors are killed; they end with the container's run and at their deadline as well"
     )

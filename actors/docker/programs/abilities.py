@@ -2,6 +2,7 @@
 
     abilities.py network      in a network namespace that nobody uses: it ends with this program, and all in it
     abilities.py processes    in the host's process namespace; only looks
+    abilities.py cgroups      beside the host's cgroups; only in the one it is in itself
 
 Prints one line of JSON: each ability with why it is not here, empty where it works. Knows no engine and no fault.
 """
@@ -20,7 +21,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Final
 
-from actors.docker.programs import queue_rules
+from actors.docker.programs import limits, queue_rules
+from actors.docker.programs.crash import cgroup_of
 
 OK, FAILED, USAGE = 0, 1, 2
 COMMAND_S = 3
@@ -185,14 +187,68 @@ def kill() -> None:
         raise Missing(f"a process outside cannot be signalled: {error.strerror}") from None
 
 
+# ---------------------------------------------------------------- cgroups
+
+
+def own_cgroup() -> limits.Group:
+    """The one this program is in, seen among the host's. Raises Missing."""
+    for line in cgroup_of(os.getpid()).splitlines():
+        number, controllers, path = line.split(":", maxsplit=2)
+        unified = (number, controllers) == ("0", "")
+        if "memory" in controllers.split(",") or unified:
+            folder = f"{limits.GROUPS}/{controllers}{path}"
+            if os.path.exists(f"{folder}/cgroup.procs"):  # noqa: PTH110  # pathlib takes long to import
+                return limits.Group(folder, unified=unified)
+    raise Missing(
+        "the helper's own cgroup is not seen: the engine gave it no --cgroupns host, or not the host's cgroups"
+    )
+
+
+def cgroup_write() -> None:
+    """A limit is written, as it was, and read back. Raises Missing."""
+    where = own_cgroup()
+    name = "memory.max" if where.unified else limits.MEMORY[0]
+    try:
+        where.write(name, "max" if where.unified else "-1")
+    except limits.Failed as error:
+        raise Missing(f"a limit of a cgroup cannot be written: {error}") from None
+
+
+def cgroup_record() -> None:
+    """What was there before is kept on a cgroup. Raises Missing."""
+    where = own_cgroup()
+    try:
+        where.keep("probe", {})
+        where.forget("probe")
+    except limits.Failed as error:
+        raise Missing(str(error)) from None
+    except OSError as error:
+        raise Missing(f"what is kept on a cgroup cannot be taken off: {error.strerror}") from None
+
+
+def cgroup_join() -> None:
+    """A process is moved into a cgroup: this one, to where it is. Raises Missing."""
+    folder = own_cgroup().folder
+    try:
+        with open(f"{folder}/cgroup.procs", "w", encoding="ascii") as file:  # noqa: PTH123  # as above
+            file.write(str(os.getpid()))
+    except OSError as error:
+        raise Missing(f"no process can be moved into a cgroup: {error.strerror}") from None
+
+
+CGROUPS: Final[dict[str, Callable[[], None]]] = {
+    "cgroup_write": cgroup_write,
+    "cgroup_record": cgroup_record,
+    "cgroup_join": cgroup_join,
+}
 PROCESSES: Final[dict[str, Callable[[], None]]] = {"processes": processes, "kill": kill}
-KINDS: Final = {"network": NETWORK, "processes": PROCESSES}
+KINDS: Final = {"network": NETWORK, "processes": PROCESSES, "cgroups": CGROUPS | {"processes": processes}}
 
 
 def main() -> int:
     """0 when all was tried, whatever came of it; 1 where nothing may be tried; 2 for wrong usage."""
     if len(sys.argv) != 2 or sys.argv[1] not in KINDS:  # noqa: PLR2004  # itself and what to try
-        sys.stderr.write("usage: abilities.py network|processes\n")
+        sys.stderr.write("usage: abilities.py network|processes|cgroups\n")
         return USAGE
     if sys.argv[1] == "network" and used():
         sys.stderr.write("abilities.py: this network namespace is in use: nothing was tried\n")

@@ -205,8 +205,11 @@ async def helper_image_error(settings: Settings) -> tuple[str, str]:
 async def try_abilities(settings: Settings) -> Abilities:
     """Everything works by helpers; the host is another."""
     network, processes = ("nft_leases", "nft_queue", "raw_packets"), ("processes", "kill")
-    helper, among = (Way(state="tried", abilities=dict.fromkeys(works, "")) for works in (network, processes))
-    return Abilities(helper=helper, processes=among, host=Way(state="not here", why="not root"))
+    cgroups = ("processes", "cgroup_write", "cgroup_record", "cgroup_join")
+    helper, among, beside = (
+        Way(state="tried", abilities=dict.fromkeys(works, "")) for works in (network, processes, cgroups)
+    )
+    return Abilities(helper=helper, processes=among, cgroups=beside, host=Way(state="not here", why="not root"))
 
 
 async def docker_cli_version(settings: Settings) -> str:

@@ -22,12 +22,14 @@ from tests.unit.cli.scripted import (
     no_engine,
 )
 
+CGROUPS = ("processes", "cgroup_write", "cgroup_record", "cgroup_join")
 WELL = Findings(
     endpoint="unix:///sock", engine=ENGINE, cli_version="29.1.0", data_dir="/d", ports={"http port": (8080, "free")},
     stores={"postgres": "", "redis": "redis://:***@h"},
     abilities=Abilities(
         helper=Way(state="tried", abilities={"nft_leases": "", "nft_queue": "", "raw_packets": ""}),
         processes=Way(state="tried", abilities={"processes": "", "kill": ""}),
+        cgroups=Way(state="tried", abilities=dict.fromkeys(CGROUPS, "")),
         host=Way(state="not here", why="not root"),
     ),
 )  # fmt: skip

@@ -12,9 +12,10 @@ from trio.testing import MockClock
 
 from actors.docker.simulated import ExecResult, SimulatedEngine
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import FAULT, DockerCommand, Outcome
+from coordinator.faults.commands import FAULT, MARK, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
-from coordinator.faults.limits import PidExhaustion
+from coordinator.faults.limits import CgroupFault, CpuLimit, PidExhaustion
+from coordinator.faults.stress import CpuStress
 from tests.clocks import LoopClock
 
 Story = Callable[[SimulatedEngine], Awaitable[None]]
@@ -39,6 +40,27 @@ async def run(engine: SimulatedEngine, *argv: str, deadline_s: float = 60.0) -> 
 async def look(engine: SimulatedEngine, name: str = "web") -> ContainerFacts:
     """The container of this name, now."""
     return engine.state.find(name).facts()
+
+
+def test_loads_add_up_and_are_taken_off_by_their_own_id() -> None:
+    """Beside a limit of the same kind; what one fault's undo takes off is its own."""
+
+    async def story(engine: SimulatedEngine) -> None:
+        web = engine.add("web")
+        undos: dict[str, DockerCommand] = {}
+        load = CpuStress.model_validate({"type": "cpu_stress", "target": "t"})
+        limit = CpuLimit.model_validate({"type": "cpu_limit", "target": "t", "cpus": "0.5"})
+        faults: dict[str, CgroupFault] = {"f1": load, "f2": load, "f3": limit}
+        for fault, spec in faults.items():
+            (target,) = spec.plan([web]).filled({FAULT: fault, MARK: "expires=9"}).targets
+            assert target.undo is not None
+            undos[fault] = target.undo.command
+            assert (await engine.runner.run(target.inject)).ok
+        assert {fault for fault, _ in engine.state.find("web").limits.values()} == {"f1", "f2", "f3"}
+        assert (await engine.runner.run(undos["f1"])).ok
+        assert {fault for fault, _ in engine.state.find("web").limits.values()} == {"f2", "f3"}
+
+    play(story)
 
 
 def test_limits_of_a_cgroup_end_with_its_run() -> None:

@@ -21,7 +21,9 @@ from coordinator.faults.abilities import (
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import Outcome, in_namespace
 from coordinator.faults.lifecycle import CRASH, ContainerCrash, ContainerPause
+from coordinator.faults.limits import CpuLimit, beside_cgroups
 from coordinator.faults.network import NetworkPartition
+from coordinator.faults.stress import CpuStress
 
 GONE = Way(state="not here", why="not root")
 WELL = Way(state="tried", abilities={"nft_leases": "", "processes": "", "kill": ""})
@@ -41,15 +43,18 @@ def told(outcome: str, **other: object) -> Outcome:
 
 def test_what_tries_has_the_rights_of_what_acts() -> None:
     """The same options as a fault's helper, but for the program and the network, which leads nowhere."""
-    network, processes = attempts()
+    network, processes, cgroups = attempts()
     acting = in_namespace("x", "look").argv
     assert [(a, b) for a, b in zip(network.argv, acting, strict=True) if a != b] == [
         ("none", "container:x"), (ABILITIES_PROGRAM, acting[-2]), ("network", "look"),
     ]  # fmt: skip
     assert processes.argv == (*CRASH[:-2], ABILITIES_PROGRAM, "processes")
-    assert network.namespace == processes.namespace == ""
+    limiting = beside_cgroups("x", "y").argv
+    assert cgroups.argv == (*limiting[:-2], ABILITIES_PROGRAM, "cgroups")
+    assert network.namespace == processes.namespace == cgroups.namespace == ""
     assert network.of_helper
     assert processes.of_helper
+    assert cgroups.of_helper
 
 
 def test_an_answer_is_read() -> None:
@@ -127,6 +132,15 @@ def test_the_second_best_is_a_fallback(queues: dict[str, str], state: str, why: 
     helper = Way(state="tried", abilities={"nft_leases": "", **queues})
     judged = status(Queued, Abilities(helper=helper, host=GONE))
     assert (judged.state, judged.why) == (state, why)
+
+
+def test_a_limit_and_a_load_need_the_cgroups_each_in_its_way() -> None:
+    """A kernel that keeps nothing on a cgroup takes no limit, and a load all the same; what processes allow is none."""
+    tried_there = {"processes": "", "cgroup_write": "", "cgroup_record": "not kept", "cgroup_join": ""}
+    found = Abilities(processes=GONE, cgroups=Way(state="tried", abilities=tried_there))
+    assert (status(CpuLimit, found).state, status(CpuLimit, found).why) == ("not here", "not kept")
+    assert status(CpuStress, found).state == "ready"
+    assert status(CpuStress, Abilities(processes=WELL)).state == "untested"
 
 
 def test_every_fault_by_helper_says_what_it_needs() -> None:
