@@ -4,8 +4,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
+from actors.docker.command_runner import DockerCommandRunner
+from actors.docker.helper_image import HelperImage
+from coordinator import __version__
+from coordinator.faults.commands import FAULT, MARK, Outcome
+from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.stress import CpuStress
 from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
 from tests.integration.sandbox import Container, Sandbox, docker
 from tests.integration.test_limits import put
@@ -123,6 +130,27 @@ def test_they_end_with_the_run_and_after_a_crash(served: Coordinator, containers
     assert len(members(target)) == len(before) + 1
     served.start()
     eventually(lambda: members(target) == before, "the undo")
+
+
+def test_they_end_at_their_deadline_with_everything_of_ours_dead(containers: Sandbox, engine: str) -> None:
+    """Started without any coordinator, they are in the container until the time in their mark, and then in none."""
+    target = containers.run("alone")
+    own, until = members(target), int(time.time()) + 6
+    facts = ContainerFacts(id=target.id, name="t", image="i", state=ContainerState.RUNNING, started_at="s")
+    spec = CpuStress.model_validate({"type": "cpu_stress", "target": "t", "load": "20%", "workers": 2})
+    (planned,) = spec.plan([facts]).filled({FAULT: "f-alone", MARK: f"fault=f-alone expires={until}"}).targets
+
+    async def begin() -> Outcome:
+        image = HelperImage("", __version__)
+        runner = DockerCommandRunner(engine, lambda name: name, helper_image=image, instance="stress-test")
+        await runner.prepare_helper()
+        return await runner.run(planned.inject)
+
+    outcome = anyio.run(begin)
+    assert outcome.ok, outcome.stderr
+    assert len(members(target)) == len(own) + 2 or time.time() >= until
+    eventually(lambda: members(target) == own, "their end")
+    assert time.time() >= until - 1
 
 
 def test_a_paused_container_is_undone(served: Coordinator, containers: Sandbox) -> None:
