@@ -61,7 +61,7 @@ class Stage:
             "api", *self._on(front, 11), "--network-alias", "api", "--memory", "128m", "--cpus", "0.5",
             "--pids-limit", "200", "--cpu-shares", "512",
         )  # fmt: skip
-        self.docker("network", "connect", "--ip", self._address(back, 11), "--alias", "behind", back, self.ids["api"])
+        self.docker("network", "connect", "--ip", self.address(back, 11), "--alias", "behind", back, self.ids["api"])
         self._create("web", *self._on(front, 12), "--restart", "always", command=busy)
         self._create("job", *self._on(back, 13), "--restart", "on-failure:9", "--init")
         self._create("old", *self._on(front, 14), "--restart", "unless-stopped", "--memory", "96m")
@@ -94,11 +94,12 @@ class Stage:
                 return full_name
         raise DockerFailed(f"no free subnet in {TRIES} tries")
 
-    def _address(self, network: str, last: int) -> str:
+    def address(self, network: str, last: int) -> str:
+        """An address in a network, by the network's full name."""
         return f"{network.rsplit('-', 1)[1]}.{last}"
 
     def _on(self, network: str, last: int) -> tuple[str, ...]:
-        return ("--network", network, "--ip", self._address(network, last))
+        return ("--network", network, "--ip", self.address(network, last))
 
     def pid(self, letter: str) -> int:
         """The main process, 0 where the container is down."""
