@@ -12,7 +12,8 @@ from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 
-SETTLE_S: Final = 10.0
+SETTLE_S: Final = 5.0
+"""Half of what `docker stop` leaves a coordinator to end in."""
 
 
 class ExecFault(FaultSpec):

@@ -20,7 +20,8 @@ LIMITS_PROGRAM: Final = f"{HELPER_PROGRAMS}/limits.py"
 """What sets limits on the engine's machine, and sets them back."""
 
 DEADLINE_S: Final = 20.0
-SETTLE_S: Final = 10.0
+SETTLE_S: Final = 5.0
+"""Half of what `docker stop` leaves a coordinator to end in."""
 LEAST_MEMORY: Final = 6 << 20
 """Docker's own least limit: with less, nothing starts."""
 

@@ -13,7 +13,9 @@ from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import ContainerKill, ContainerPause, ContainerStop
+from coordinator.faults.limits import CpuLimit
 from coordinator.faults.model import FaultSpec
+from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.undo import failure_text, run_all
 from tests.conformance.virtual_time import Backend, virtual_backend
@@ -222,6 +224,19 @@ async def test_fired_without_effect_is_not_injected() -> None:
         done = await house.undoer.undo(row, 60)
         assert (done.fault.state, house.runner.ran) == (FaultState.NOT_INJECTED, [])
         assert anyio.current_time() >= row.undos[0].settle_s
+
+
+async def test_a_helper_that_undoes_tells_for_whom() -> None:
+    """One that the engine makes after its command was killed is found by its labels, and removed."""
+    spec = CpuLimit(type="cpu_limit", target="x", cpus=0.5)
+    async with fleet("a") as house:
+        row = await row_of(house, spec, FaultState.ACTIVE)
+        await inject(house, spec)
+        done = await house.undoer.undo(row, 30)
+        removed = house.runner.ran[-1][1]
+        assert done.fault.state is FaultState.UNDONE
+        assert f"{LABEL_EXECUTION}={row.fault.execution_id}" in removed
+        assert f"{LABEL_FAULT}={row.fault.id}" in removed
 
 
 async def test_a_command_that_comes_after_its_undo_is_undone_again() -> None:
