@@ -181,6 +181,7 @@ def play(write: Writer, end: End, after_s: float, stage: Stage) -> Result:
             happens(lambda: not differences(before, look(stage, ["web"])), 2.0)
             left = tuple(broken(stage))
             other = () if left else tuple(differences(before, look(stage, ["web"])))
+            happens(lambda: not leftovers.processes(folder / "data"), PUT_BACK_WITHIN_S)
         finally:
             _ended(tool, folder / "data")
     return Result(end, left, other, undone_s)
@@ -273,6 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="tests.torture.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=6, help="of each end of each contender (default 6)")
+    parser.add_argument("--only", default="", help="contenders whose name holds this")
     options = parser.parse_args(argv)
     ends = list(End)
     with tempfile.TemporaryDirectory() as place:
@@ -288,7 +290,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         image = sandbox_image()
         say(f"| left broken after | {' | '.join(ends)} | back, but not as before | median to undone |")
         say(f"| --- |{' --- |' * (len(ends) + 2)}")
-        for name, write in contenders.items():
+        for name in (name for name in contenders if options.only in name):
+            write = contenders[name]
             say(row(name, contest(write, ends, options.rounds, image), ends))
     return 0
 
