@@ -40,7 +40,7 @@ provision-demo:
 	@tools/provision.sh docker busybox
 
 provision-test:
-	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter chromium
+	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter chromium shells
 
 demo: $(STAMP) provision-demo
 	@$(BIN)/python demo/demo.py

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
+from coordinator.cli.completing import fault_types, probe_types, scenario_names
 from coordinator.cli.output import as_json as json_text
 from coordinator.cli.output import listing, pairs, result, rows
 from coordinator.cli.sources import not_found
@@ -45,7 +46,7 @@ class Kind(Value):
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=scenario_names)
 @prints_json
 @click.pass_obj
 def scenarios(tools: Tools, *, name: str | None, as_json: bool) -> None:
@@ -82,7 +83,7 @@ def scenarios(tools: Tools, *, name: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("kind", metavar="[TYPE]", required=False)
+@click.argument("kind", metavar="[TYPE]", required=False, shell_complete=fault_types)
 @prints_json
 def faults(*, kind: str | None, as_json: bool) -> None:
     """List the fault types, or describe one: parameters, undo, class, needs."""
@@ -90,7 +91,7 @@ def faults(*, kind: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("kind", metavar="[TYPE]", required=False)
+@click.argument("kind", metavar="[TYPE]", required=False, shell_complete=probe_types)
 @prints_json
 def probes(*, kind: str | None, as_json: bool) -> None:
     """List the probe types, or describe one."""

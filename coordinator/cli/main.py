@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import click
+from click.shell_completion import CompletionItem
 
 from coordinator import __version__
 from coordinator.cli import exit_codes
@@ -42,6 +43,7 @@ COMMANDS: Final = {
     "recover": ("recover", "Undo everything outstanding in the ledger."),
     "schema": ("files", "JSON Schema of scenario files, for editors."),
     "doctor": ("doctor", "What is ready here, what is not, and what to do."),
+    "completion": ("completion", "Completion for bash, zsh or fish."),
 }
 """Command to the module of this package that holds it, and its line in the help."""
 
@@ -68,6 +70,11 @@ class LazyGroup(click.Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             ctx.fail(f"no such command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The table's names and lines, then the options; imports no command."""
+        named = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
         """Write the table without importing what it names."""

@@ -11,6 +11,7 @@ import anyio
 import click
 
 from coordinator.cli import exit_codes
+from coordinator.cli.completing import scenarios
 from coordinator.cli.output import note, pairs, result, rows
 from coordinator.cli.sources import assignments, read, read_submission
 from coordinator.cli.tools import Tools, prints_json
@@ -38,7 +39,7 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str | None
 
 
 @click.command()
-@click.argument("scenario", metavar="FILE|NAME")
+@click.argument("scenario", metavar="FILE|NAME", shell_complete=scenarios)
 @click.option("--var", "variables", multiple=True, metavar="K=V", callback=assignments, help="Set a variable.")
 @click.option("--seed", type=click.IntRange(min=0), help="Picks the same targets and durations again.")
 @click.option("--crash-at", "crash_at_s", metavar="T", callback=_duration, help="Kill the coordinator after T, as 90s.")

@@ -14,6 +14,7 @@ import anyio
 import click
 
 from coordinator.cli import exit_codes
+from coordinator.cli.completing import scenarios
 from coordinator.cli.output import note, pairs, result
 from coordinator.cli.sources import assignments, read_submission
 from coordinator.cli.tools import Tools, Where, acts_on_coordinator, prints_json
@@ -30,7 +31,7 @@ SILENT_FOR_S: Final = 30.0
 
 NOTHING_FOUND: Final = "`test-coordinator containers` lists what could be a target; `--var` sets a variable"
 
-_scenario = click.argument("scenario", metavar="FILE|NAME")
+_scenario = click.argument("scenario", metavar="FILE|NAME", shell_complete=scenarios)
 _variables = click.option(
     "--var", "variables", multiple=True, metavar="K=V", callback=assignments, help="Set a variable; may be repeated."
 )
