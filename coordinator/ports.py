@@ -4,7 +4,7 @@ edge, by fakes under test and by the simulated engine; the core never asks who i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -66,8 +66,16 @@ class CommandRunner(Protocol):
         ...
 
 
+Tell = Callable[[str, str, str], None]
+"""Is told an event of the timeline, the id of the container it is about, and a text for a person."""
+
+
 class Hands(CommandRunner, Protocol):
     """The command runner of one execution: what its commands run in is kept ready as long as the execution lasts."""
+
+    def listen(self, tell: Tell) -> None:
+        """Have faults that were lost while they were on, and put once more, told to this."""
+        ...
 
     async def ready(self, commands: Collection[DockerCommand]) -> None:
         """Have ready what these need (the helper image, a helper in each network namespace), so that none waits for it.

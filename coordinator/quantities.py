@@ -15,12 +15,17 @@ from coordinator.faults.facts import Value
 DURATION_ALLOWED: Final = "a duration with its unit, like 250ms, 2s, 1.5m or 1h"
 PERCENT_ALLOWED: Final = "a percentage like 12.5%, from 0% to 100%"
 SIZE_ALLOWED: Final = "a size with its unit, like 64k, 512m or 1g"
+RATE_ALLOWED: Final = "a rate with its unit, like 64kbit, 1mbit or 2.5gbit, from 8kbit to 100gbit"
+_RATE_UNITS: Final = {"kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
+_LEAST_RATE: Final = 8_000
+_MOST_RATE: Final = 100_000_000_000
 _SIZE_UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 # At most 15 digits: more than a float holds exactly, and a text of thousands never becomes infinity.
 _DIGITS: Final = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
 _DURATION: Final = re.compile(rf"({_DIGITS})\s*(ms|s|m|h)")
 _SIZE: Final = re.compile(rf"({_DIGITS})\s*(k|m|g)")
+_RATE: Final = re.compile(rf"({_DIGITS})\s*([kmg]bit)")
 _PERCENT: Final = re.compile(rf"({_DIGITS})\s*%")
 _NUMBER: Final = re.compile(rf"-?{_DIGITS}")
 _WHOLE: Final = 100.0
@@ -59,6 +64,18 @@ def parse_size(text: object) -> int:
     return int(float(match[1]) * _SIZE_UNITS[match[2]])
 
 
+def parse_rate(text: object) -> int:
+    """Bits per second of a text like `10mbit`, in powers of 1000; raises ValueError that says what is allowed."""
+    match = _RATE.fullmatch(str(text).strip().lower())
+    rate = round(float(match[1]) * _RATE_UNITS[match[2]]) if match else 0
+    if not _LEAST_RATE <= rate <= _MOST_RATE:
+        bare = _NUMBER.fullmatch(str(text).strip())
+        hint = f" (a bare number has no unit: did you mean {text}mbit?)" if bare else ""
+        message = f"{RATE_ALLOWED}{hint}"
+        raise ValueError(message)
+    return rate
+
+
 def show_duration(seconds: float) -> str:
     """A short text that parses back (to the millisecond above 1 s): `250ms`, `2s`, `1.5m`, `1h`."""
     for unit, size in (("h", 3600.0), ("m", 60.0)):
@@ -93,6 +110,14 @@ Size = Annotated[
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "description": SIZE_ALLOWED}),
 ]
 """Bytes, written with a unit."""
+
+RATE_PATTERN: Final = r"^\d+(\.\d+)?\s*[kmgKMG][bB][iI][tT]$"
+Rate = Annotated[
+    int,
+    BeforeValidator(parse_rate),
+    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "description": RATE_ALLOWED}),
+]
+"""Bits per second, written with a unit."""
 
 
 def truth(value: object) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import anyio
@@ -17,10 +18,15 @@ from coordinator.errors import AbilityMissing
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.identity import LABEL_EXECUTION
 from coordinator.logging import action, log
+from coordinator.ports import Tell
 
 OPEN_DEADLINE_S: Final = 30.0
 CLOSE_DEADLINE_S: Final = 10.0
 REOPEN_PAUSE_S: Final = 0.5
+
+
+def unheard(event: str, container_id: str, text: str) -> None:  # noqa: ARG001  # nobody listens
+    """Nobody listens: the log has it."""
 
 
 class NamespaceHands:
@@ -38,6 +44,11 @@ class NamespaceHands:
         self._names: list[str] = []
         """Of every helper container that was opened: the engine keeps those that have ended."""
         self._closed = False
+        self._tell: Tell = unheard
+
+    def listen(self, tell: Tell) -> None:
+        """See `ports.Hands`."""
+        self._tell = tell
 
     async def ready(self, commands: Collection[DockerCommand]) -> None:
         """See `ports.Hands`."""
@@ -76,6 +87,7 @@ class NamespaceHands:
             session = Session(*await self._runner.hold(command.labelled({LABEL_EXECUTION: self._execution_id})))
             if session.name:
                 self._names.append(session.name)
+            session.news = partial(self._heard, namespace)
             self._group.start_soon(self._keep, session, command)
             with anyio.move_on_after(OPEN_DEADLINE_S):
                 await session.opened.wait()
@@ -91,6 +103,7 @@ class NamespaceHands:
         if self._closed or not session.ready or not self._put.get(command.namespace):
             return
         log("helper:lost", "WARNING", container_id=command.namespace, reason=session.why())
+        self._tell("fault_interrupted", command.namespace, f"its helper was lost: {session.why()}")
         await anyio.sleep(REOPEN_PAUSE_S)
         try:
             await self._session(command)
@@ -98,9 +111,22 @@ class NamespaceHands:
             # Its target is gone or down; whoever puts it there again opens another.
             log("helper:not_replaced", "WARNING", container_id=command.namespace, reason=str(error))
             return
-        for fault, put in list(self._put.get(command.namespace, {}).items()):
-            if fault in self._put[command.namespace]:
-                await self.run(put)
+        outcomes = [
+            await self.run(put)
+            for fault, put in list(self._put.get(command.namespace, {}).items())
+            if fault in self._put[command.namespace]
+        ]
+        if failed := next((outcome for outcome in outcomes if not outcome.ok), None):
+            self._tell("fault_not_reapplied", command.namespace, f"by another helper: {failed.stderr.strip()}")
+        elif outcomes:
+            self._tell("fault_reapplied", command.namespace, "by another helper")
+
+    def _heard(self, namespace: str, event: str, text: str) -> None:
+        """What a helper tells unasked."""
+        log(f"helper:fault_{event}", "WARNING", container_id=namespace, reason=text)
+        told = {"lost": "fault_interrupted", "remade": "fault_reapplied"}.get(event)
+        if told is not None:
+            self._tell(told, namespace, text)
 
     async def close(self) -> None:
         """End all helpers; each takes out what is left of this execution in its namespace."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import anyio
@@ -20,6 +20,10 @@ END_S: Final = 5.0
 """How long a helper may take to end once its input has ended."""
 
 
+def _unheard(event: str, text: str) -> None:  # noqa: ARG001  # nobody listens
+    """Let it pass."""
+
+
 class Session:
     """Opened by whoever started the process; `serve` is its life. `name` is its container's, empty on the host."""
 
@@ -33,6 +37,8 @@ class Session:
         self._errors = bytearray()
         self.name = name
         self.through = "helper" if name else "nsenter"
+        self.news: Callable[[str, str], None] = _unheard
+        """Is told what nobody asked for: `lost` or `remade`, and a text for a person."""
         self.opened = anyio.Event()
         """Set when it is ready, or will never be."""
         self.ready = False
@@ -105,6 +111,8 @@ class Session:
         if told.get("ready"):
             self.ready = True
             self.opened.set()
+        elif "news" in told:
+            self.news(str(told["news"]), str(told.get("text", "")))
         elif isinstance(told.get("id"), int):
             self._answers[told["id"]] = told
             self._tell()

@@ -10,7 +10,7 @@ import anyio
 
 from actors.docker.simulated_state import RULE_LEASE_S
 from coordinator.faults.commands import DockerCommand, Outcome
-from coordinator.ports import CommandRunner
+from coordinator.ports import CommandRunner, Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class SimulatedHands:
     async def run(self, command: DockerCommand) -> Outcome:
         """As the runner does."""
         return await self.runner.run(command)
+
+    def listen(self, tell: Tell) -> None:
+        """There is nothing to tell: nothing of a simulated helper dies alone."""
 
     async def ready(self, commands: Collection[DockerCommand]) -> None:
         """At once."""

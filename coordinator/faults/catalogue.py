@@ -13,6 +13,7 @@ from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
 from coordinator.faults.impairment import (
+    NetworkBandwidth,
     NetworkCorruption,
     NetworkDuplication,
     NetworkLatency,
@@ -22,9 +23,10 @@ from coordinator.faults.impairment import (
 from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerRestart, ContainerStop
 from coordinator.faults.limits import CpuLimit, MemoryLimit, PidExhaustion
 from coordinator.faults.model import FaultSpec
+from coordinator.faults.names import DnsFailure
 from coordinator.faults.network import NetworkPartition
 from coordinator.faults.stress import CpuStress, MemoryStress
-from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN, show_duration
+from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN, SIZE_PATTERN, show_duration
 from coordinator.record import FaultClass
 
 Fault = (
@@ -41,6 +43,8 @@ Fault = (
     | NetworkDuplication
     | NetworkCorruption
     | NetworkReordering
+    | NetworkBandwidth
+    | DnsFailure
     | CpuStress
     | MemoryStress
     | CpuLimit
@@ -66,6 +70,8 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "network_duplication": NetworkDuplication,
     "network_corruption": NetworkCorruption,
     "network_reordering": NetworkReordering,
+    "network_bandwidth": NetworkBandwidth,
+    "dns_failure": DnsFailure,
     "cpu_stress": CpuStress,
     "memory_stress": MemoryStress,
     "cpu_limit": CpuLimit,
@@ -88,6 +94,8 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     NetworkDuplication: "{type: network_duplication, target: replica, percent: 5%, for: 5s}",
     NetworkCorruption: "{type: network_corruption, target: replica, percent: 1%, ports: [8000], for: 5s}",
     NetworkReordering: "{type: network_reordering, target: replica, percent: 25%, delay: 20ms, for: 5s}",
+    NetworkBandwidth: "{type: network_bandwidth, target: replica, rate: 1mbit, to: api, for: 5s}",
+    DnsFailure: "{type: dns_failure, target: replica, names: [db.shop, '*.example.com'], mode: nxdomain, for: 5s}",
     CpuStress: "{type: cpu_stress, target: replica, workers: 2, load: 80%, at: 1s, for: 10s}",
     MemoryStress: "{type: memory_stress, target: replica, size: 64m, at: 1s, for: 10s}",
     CpuLimit: "{type: cpu_limit, target: replica, cpus: 0.2, at: 1s, for: 10s}",
@@ -166,11 +174,15 @@ def _parameters(kind: type[FaultSpec]) -> tuple[ParameterDoc, ...]:
 def _unit(field: Mapping[str, JsonValue]) -> str:
     alternatives = field.get("anyOf")
     forms = alternatives if isinstance(alternatives, list) else [dict(field)]
-    written = {DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size"}
+    written = {
+        DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size", RATE_PATTERN: "rate",
+    }  # fmt: skip
     for form in forms:
         pattern = form.get("pattern") if isinstance(form, dict) else None
         if isinstance(pattern, str) and pattern in written:
             return written[pattern]
+    if any(isinstance(form, dict) and "$ref" in form for form in forms):
+        return "mapping"
     words = {"string": "text", "boolean": "true or false", "number": "number", "integer": "number"}
     if field["type"] != "array":
         return words[str(field["type"])]

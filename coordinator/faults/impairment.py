@@ -1,5 +1,5 @@
-"""A bad network: packets that arrive late, not at all, twice, wrong or out of order. Played by our own emulator in the
-target's network namespace, so that no kernel module is needed.
+"""A bad network: packets that arrive late, not at all, twice, wrong or out of order, played by our own emulator in the
+target's network namespace, so that no kernel module is needed; and a narrow one, by the kernel's own shaping.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
 from coordinator.faults.network import NetworkFault, addresses
-from coordinator.quantities import Duration, Percent
+from coordinator.quantities import Duration, Percent, Rate, Size
 
 LONGEST_S: Final = 600.0
 MS: Final = 1000.0
+LEAST_BURST: Final = 2048
+"""A packet has to fit."""
+MOST_BURST: Final = 1 << 30
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -94,12 +97,55 @@ class Chance(Impairment):
         return {"percent": self.percent, "correlation": self.correlation}
 
 
-class NetworkLoss(Chance):
-    """Packets vanish."""
+class GilbertElliott(BaseModel):
+    """A link that is now good, now bad, under the names that netem's `gemodel` and the literature have for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    p: Annotated[Percent, Field(gt=0, description="the chance, per packet, that a good link turns bad")]
+    r: Annotated[Percent, Field(description="the chance, per packet, that a bad link turns good")]
+    loss_bad: Percent = Field(default=100.0, alias="1-h", description="the loss while the link is bad")
+    loss_good: Percent = Field(default=0.0, alias="1-k", description="the loss while the link is good")
+
+    @model_validator(mode="after")
+    def _loses(self) -> GilbertElliott:
+        if not self.loss_bad and not self.loss_good:
+            message = "1-h or 1-k above 0%: with neither nothing is lost"
+            raise ValueError(message)
+        return self
+
+
+class NetworkLoss(Impairment):
+    """Packets vanish, each on its own or in bursts."""
 
     type: Literal["network_loss", "network_packet_loss"]
+    percent: Annotated[Percent, Field(gt=0)] | None = Field(
+        default=None, description="the share of packets that are lost; this or gilbert_elliott"
+    )
+    correlation: Percent = Field(default=0.0, description="how much the fate of one packet resembles the last one's")
+    gilbert_elliott: GilbertElliott | None = Field(
+        default=None, description="losses in bursts: {p, r, 1-h, 1-k} as netem's gemodel has them; in place of percent"
+    )
 
     summary: ClassVar[str] = "Loses a share of the packets that arrive at the container."
+
+    @model_validator(mode="after")
+    def _one_way(self) -> NetworkLoss:
+        if (self.percent is None) == (self.gilbert_elliott is None):
+            message = "either percent or gilbert_elliott"
+            raise ValueError(message)
+        if self.gilbert_elliott is not None and self.correlation:
+            message = "correlation beside percent: the bursts of gilbert_elliott are in p and r"
+            raise ValueError(message)
+        return self
+
+    def params(self) -> Mapping[str, object]:
+        """The share, or the two states of the link."""
+        states = self.gilbert_elliott
+        if states is None:
+            return {"percent": self.percent, "correlation": self.correlation}
+        told = {"enter": states.p, "leave": states.r, "loss_bad": states.loss_bad, "loss_good": states.loss_good}
+        return {"gilbert_elliott": told}
 
 
 class NetworkDuplication(Chance):
@@ -132,11 +178,46 @@ class NetworkReordering(Chance):
         return {**super().params(), "delay_ms": self.delay * MS}
 
 
+class NetworkBandwidth(Impairment):
+    """A narrow line."""
+
+    type: Literal["network_bandwidth"]
+    to: str = Field(default="", description="only packets to and from this target; default: to and from anybody")
+    rate: Annotated[Rate, Field(description="how much passes in a second, headers counted, each way on its own")]
+    burst: Annotated[Size, Field(ge=LEAST_BURST, le=MOST_BURST)] | None = Field(
+        default=None, description="how much may pass at once; default: 10 ms of the rate, 16k at least"
+    )
+    direction: Literal["both", "out", "in"] = Field(
+        default="both", description="out limits what leaves the container, in what arrives"
+    )
+
+    summary: ClassVar[str] = "Lets no more than so many bits a second into the container and out of it."
+    mechanism: ClassVar[str] = (
+        "htb on a device of ours (ifb), to which nft leads packets inside the container's network namespace"
+    )
+    undo_text: ClassVar[str] = "taken out; packets take their own way again when the lease ends, at most 10 s later"
+    needs: ClassVar[str] = (
+        "a Docker engine on Linux 5.16 or newer with ifb and htb; ip, nft and tc in the helper image (HELPER_IMAGE) or "
+        "beside the engine"
+    )
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("nft_leases",), ("ifb",), ("nft_forward",), ("nft_egress",), ("tc_htb",),
+    )  # fmt: skip
+
+    def params(self) -> Mapping[str, object]:
+        """Bits and bytes."""
+        told: dict[str, object] = {"rate_bit": self.rate, "direction": self.direction}
+        if self.burst is not None:
+            told["burst_bytes"] = self.burst
+        return told
+
+
 KINDS: Final[Mapping[type[Impairment], str]] = {
     NetworkLatency: "network_latency",
     NetworkLoss: "network_loss",
     NetworkDuplication: "network_duplication",
     NetworkCorruption: "network_corruption",
     NetworkReordering: "network_reordering",
+    NetworkBandwidth: "network_bandwidth",
 }
-"""What the emulator calls them."""
+"""What netns.py calls them."""

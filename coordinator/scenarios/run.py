@@ -189,7 +189,12 @@ class Player:
             undoer = Undoer(hands, tools.facts, tools.ledger, tools.clock)
             stage.tools = replace(tools, runner=hands, undoer=undoer)
             stage.hands = hands
+            hands.listen(self._tell_of_hands)
             yield
+
+    def _tell_of_hands(self, event: str, container_id: str, text: str) -> None:
+        """What becomes of faults while nobody asks is on the timeline."""
+        self._journal.tell(event, text, target=self._stage.name_of(container_id), level="WARNING")
 
     async def _prepare(self) -> bool:
         """Resolve, plan, lock; whether nothing forbids the play."""

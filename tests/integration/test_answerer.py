@@ -94,12 +94,14 @@ def looked_up(namespace: Namespace, name: str) -> str:
 
 
 def test_names_do_not_exist(target: Namespace) -> None:
-    """Those that are meant, and what is inside of them; all others are found as before."""
+    """Those that are meant, and with a star what is inside of them; all others are found as before."""
     assert looked_up(target, "db.shop") == RIGHT
-    with spoiled(target, mode="nxdomain", names=["db.shop"]) as process:
+    with spoiled(target, mode="nxdomain", names=["db.shop", "*.web.shop"]) as process:
         assert looked_up(target, "db.shop") == NO_SUCH_NAME
         assert looked_up(target, "DB.shop") == NO_SUCH_NAME
-        assert looked_up(target, "one.db.shop") == NO_SUCH_NAME
+        assert looked_up(target, "one.db.shop") == RIGHT
+        assert looked_up(target, "one.web.shop") == NO_SUCH_NAME
+        assert looked_up(target, "web.shop") == RIGHT
         assert looked_up(target, "mydb.shop") == RIGHT
         (counted,) = ask(process, {"counters": True})["counters"].values()
         assert counted["packets"] > counted["happened"] >= 3
@@ -139,7 +141,7 @@ def test_over_tcp_the_answer_is_held_back(target: Namespace) -> None:
 
 def test_killed_it_fails_open(target: Namespace) -> None:
     """After SIGKILL names are right again, though the kernel's rules are still there."""
-    with spoiled(target, mode="nxdomain", names=["shop"]) as process:
+    with spoiled(target, mode="nxdomain", names=["*.shop"]) as process:
         assert looked_up(target, "db.shop") == NO_SUCH_NAME
         process.kill()
         process.wait(GENEROUS_S)

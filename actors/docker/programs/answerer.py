@@ -42,7 +42,7 @@ class Rule:
         fields.end()
         self.mode = params.text("mode", None, MODES)
         names = params.texts("names", None)
-        self.names = tuple(name.lower().strip(".") for name in names)
+        self.names = tuple(name.lower().rstrip(".") for name in names)
         if not all(self.names) or not names:
             raise Malformed(f"{where}.params.names: at least one name is due, and no empty one")
         self.addresses: dict[int, bytes] = {}
@@ -117,7 +117,7 @@ def spoiled(payload: bytes, inside: Datagram, rule: Rule) -> bytes | None:
         return None
     message = payload[FRAME:] if framed else payload
     asked = dns_messages.question(message)
-    if asked is None or not dns_messages.is_under(asked.name, rule.names):
+    if asked is None or not dns_messages.is_meant(asked.name, rule.names):
         return None
     if rule.mode == "timeout":
         return b""

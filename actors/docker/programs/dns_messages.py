@@ -49,9 +49,12 @@ def question(message: bytes) -> Question | None:
     return Question(".".join(labels), kind, at + 1 + QUESTION_TAIL.size) if family == INTERNET else None
 
 
-def is_under(name: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a name is one of these or inside of one."""
-    return any(name == suffix or name.endswith("." + suffix) for suffix in suffixes)
+def is_meant(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a name is one of these. `*.shop` is every name inside of shop but not shop itself, `*` is every name."""
+    return any(
+        pattern in {name, "*"} or (pattern.startswith("*.") and name.endswith(pattern[1:]))
+        for pattern in patterns
+    )
 
 
 def no_such_name(message: bytes, asked: Question) -> bytes:

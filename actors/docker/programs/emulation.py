@@ -1,79 +1,148 @@
-"""The emulator of this network namespace: one process for all faults that it plays, started with the first of them and
-ended with the last. When it dies, packets pass as if nothing were.
+"""The programs to which the kernel hands this network namespace's packets: one process of each for all faults that it
+plays, started with the first of them and ended with the last. When it dies, packets pass as if nothing were; when it
+does not answer, it is made to die.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import select
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.docker.programs import queue_rules
 from actors.docker.programs.impairments import KINDS
 from actors.docker.programs.nft_tables import PREFIX, Failed, Table, accepts
-from actors.docker.programs.traffic import free_slot, traffic
+from actors.docker.programs.traffic import Chain, Traffic, free_slot, traffic
 
-PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "emulator.py")  # noqa: PTH100, PTH118, PTH120  # pathlib takes long to import
+FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # pathlib takes long to import
 END_S = 5.0
+START_S = 8.0
+ANSWER_S = 4.0
+"""How long one may take to answer: with the time between two renewals it is less than a lease."""
+
+
+class Sort(NamedTuple):
+    """What plays which kinds of faults, and how packets come to it."""
+
+    name: str
+    program: str
+    kinds: tuple[str, ...]
+    queue: int
+    chains: Callable[[Traffic, int, bool], tuple[Chain, ...]]
+
+
+EMULATOR = Sort(
+    "the emulator",
+    "emulator.py",
+    KINDS,
+    queue_rules.QUEUE,
+    lambda match, slot, native: queue_rules.chains(match, slot, native=native),
+)
+ANSWERER = Sort(
+    "the answerer",
+    "answerer.py",
+    ("dns_failure",),
+    queue_rules.DNS_QUEUE,
+    lambda _, slot, native: queue_rules.dns_chains(slot, native=native),
+)
+
+News = Callable[[str, tuple[str, ...], str], None]
+"""Is told what became of which faults while nobody asked: `lost` or `remade`, and a text for a person."""
+
+
+@functools.cache
+def queues_natively() -> bool:
+    """Whether nft can queue here. The question drops what waits in the namespace's queues: it is asked once."""
+    return accepts(queue_rules.PROBE)
 
 
 class Emulation:
-    """The faults that it plays now, and how packets come to it."""
+    """The faults that it plays now."""
 
-    kinds = KINDS
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+    def __init__(self, sort: Sort, news: News) -> None:
+        self.sort = sort
+        self._news = news
+        self._process: subprocess.Popen[bytes] | None = None
+        self._heard = b""
         self._rules: dict[str, dict[str, Any]] = {}
-        self._native: bool | None = None
 
     def put(self, table: Table, wanted: dict[str, Any]) -> None:
         """One more fault, or the same with others on the other side. Raises Failed, Malformed."""
         match = traffic(wanted.get("match"), "match")
         known = self._rules.get(table.fault)
         slot = known["slot"] if known else free_slot({each["slot"] for each in self._rules.values()})
-        rule = {"fault": table.fault, "slot": slot, "kind": wanted["kind"], "params": wanted.get("params", {})}
+        rule = {"fault": table.fault, "slot": slot, "params": wanted.get("params", {})}
+        if len(self.sort.kinds) > 1:
+            rule["kind"] = wanted["kind"]
+        native = queues_natively()
         self._play({**self._rules, table.fault: rule})
         table.lease("from", match.ipv4, match.ipv6)
-        for chain in queue_rules.chains(match, slot, native=self._queues_natively()):
+        for chain in self.sort.chains(match, slot, native):
             table.chain(chain)
         table.put()
-        if not self._native:
+        if not native:
             try:
-                queue_rules.add_target(f"{PREFIX}{table.fault}")
+                queue_rules.add_target(f"{PREFIX}{table.fault}", self.sort.queue)
             except OSError as error:
                 raise Failed(f"the kernel cannot queue packets (NFQUEUE): {error.strerror}") from None
 
     def forget(self, fault: str) -> dict[str, int]:
-        """One fault less, once no packet comes here for it; what it did, in packets."""
+        """One fault less, once no packet comes here for it; what it did, in packets. Raises Failed."""
         if fault not in self._rules:
             return {}
-        counted: dict[str, int] = self._say({"counters": True}).get("counters", {}).get(fault, {})
-        self._play({each: rule for each, rule in self._rules.items() if each != fault})
-        if not self._rules:
+        counted: dict[str, int] = {}
+        if self._alive():
+            try:
+                counted = self._say({"counters": True}).get("counters", {}).get(fault, {})
+            except Failed as error:
+                self._news("lost", tuple(self._rules), str(error))
+        rest = {each: rule for each, rule in self._rules.items() if each != fault}
+        if rest:
+            self._rules = rest
+            self._play(rest)
+        else:
             self.end()
         return counted
 
     @contextmanager
     def passing(self) -> Iterator[None]:
         """While a table is taken out everything passes: the kernel drops what waits when any chain goes."""
-        if self._process is None or self._process.poll() is not None:
-            yield
-            return
-        self._say({"pass": True})
+        passes = False
+        if self._alive():
+            try:
+                self._say({"pass": True})
+                passes = True
+            except Failed as error:
+                # It is dead by now, so everything passes anyhow; the next renewal starts it anew.
+                self._news("lost", tuple(self._rules), str(error))
         try:
             yield
         finally:
-            self._say({"pass": False})
+            if passes and self._alive():
+                self._say({"pass": False})
 
     def revive(self) -> None:
-        """Start it anew with all its faults when something killed it meanwhile. Raises Failed."""
-        if self._rules and (self._process is None or self._process.poll() is not None):
-            self._play(self._rules)
+        """Start it anew with all its faults when it has died meanwhile, or does not answer. Raises Failed."""
+        if not self._rules:
+            return
+        if self._alive():
+            try:
+                self._say({"counters": True})
+                return
+            except Failed as error:
+                why = str(error)
+        else:
+            why = f"{self.sort.name} had ended: packets passed"
+        self._news("lost", tuple(self._rules), why)
+        self._play(self._rules)
+        self._news("remade", tuple(self._rules), f"{self.sort.name} was started anew")
 
     def end(self) -> None:
         """Let go what waits."""
@@ -87,10 +156,10 @@ class Emulation:
             process.kill()
             process.wait()
 
-    def _queues_natively(self) -> bool:
-        if self._native is None:
-            self._native = accepts(queue_rules.PROBE)
-        return self._native
+    # ------------------------------------------------------------ the pipe
+
+    def _alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _play(self, rules: dict[str, dict[str, Any]]) -> None:
         told = self._say({"rules": list(rules.values())})
@@ -99,26 +168,43 @@ class Emulation:
         self._rules = rules
 
     def _say(self, line: dict[str, Any]) -> dict[str, Any]:
-        process = self._process if self._process and self._process.poll() is None else self._started()
+        process = self._process if self._process is not None and self._alive() else self._started()
+        return self._exchanged(process, json.dumps(line).encode() + b"\n")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-I", "-S", os.path.join(FOLDER, self.sort.program)]  # noqa: PTH118  # as FOLDER
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+        self._process, self._heard = process, b""
+        self._exchanged(process, b"", START_S)
+        return process
+
+    def _exchanged(self, process: subprocess.Popen[bytes], said: bytes, within_s: float = ANSWER_S) -> dict[str, Any]:
+        """What it answers. One that takes too long is killed: held packets of a live lease would be lost for others."""
         if process.stdin is None or process.stdout is None:
-            raise Failed("the emulator has no pipes")
-        try:
-            process.stdin.write(json.dumps(line) + "\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            raise Failed("the emulator has ended") from None
-        return self._hear(process)
-
-    def _started(self) -> subprocess.Popen[str]:
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._hear(self._process)
-        return self._process
-
-    def _hear(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        line = process.stdout.readline() if process.stdout is not None else ""
-        if not line:
-            raise Failed("the emulator has ended: packets cannot be queued here")
+            raise Failed(f"{self.sort.name} has no pipes")
+        until = time.monotonic() + within_s
+        while said or b"\n" not in self._heard:
+            reading = [] if said else [process.stdout]
+            writing = [process.stdin] if said else []
+            left = until - time.monotonic()
+            ready = select.select(reading, writing, [], left) if left > 0 else ([], [], [])
+            if not any(ready):
+                process.kill()
+                process.wait()
+                raise Failed(f"{self.sort.name} did not answer within {within_s:g} s: it was killed, so packets pass")
+            try:
+                if said:
+                    said = said[os.write(process.stdin.fileno(), said) :]
+                    continue
+                chunk = os.read(process.stdout.fileno(), 65536)
+            except BrokenPipeError:
+                chunk = b""
+            if not chunk:
+                process.wait(END_S)
+                raise Failed(f"{self.sort.name} has ended: packets cannot be queued here")
+            self._heard += chunk
+        line, _, self._heard = self._heard.partition(b"\n")
         told: dict[str, Any] = json.loads(line)
         return told

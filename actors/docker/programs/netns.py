@@ -22,12 +22,15 @@ import re
 import select
 import signal
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from actors.docker.programs.emulation import Emulation
+from actors.docker.programs import shaping
+from actors.docker.programs.emulation import ANSWERER, EMULATOR, Emulation
 from actors.docker.programs.fields import Malformed
 from actors.docker.programs.nft_tables import LEASE_S, Failed, Table, delete, tables
+from actors.docker.programs.shaping import Shaping
 from actors.docker.programs.traffic import Chain, traffic
 
 PATIENCE_S = 8.0
@@ -54,12 +57,16 @@ def drop(table: Table, wanted: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- what may be asked
 
 
+KINDS = (DROP, *EMULATOR.kinds, *ANSWERER.kinds, *Shaping.kinds)
+
+
 class Namespace:
     """What was put by this process, and what may be asked of it."""
 
-    def __init__(self, emulation: Emulation | None = None) -> None:
-        """Without an emulation only what the kernel does by itself can be put: nobody would be there for the rest."""
-        self.emulation = emulation
+    def __init__(self, *, stays: bool = False) -> None:
+        """Where nobody stays only what the kernel does by itself can be put: nobody would be there for the rest."""
+        self.emulations = tuple(Emulation(sort, tell) for sort in (EMULATOR, ANSWERER)) if stays else ()
+        self.shaping = Shaping()
         self.held: dict[str, Table] = {}
         self.deadlines: dict[str, float] = {}
 
@@ -76,7 +83,7 @@ class Namespace:
                 raise Failed("put MARK RULES, remove FAULT or look is due")
 
     def put(self, mark: str, text: str) -> str:
-        """One fault, anew or changed in place."""
+        """One fault, anew or changed in place. One that cannot be put whole is not put at all."""
         matched = MARK.fullmatch(mark)
         if matched is None:
             raise Failed("MARK: fault=ID execution=ID instance=NAME expires=SECONDS is due")
@@ -85,42 +92,75 @@ class Namespace:
             wanted = json.loads(text)
         except ValueError:
             wanted = None
-        if not isinstance(wanted, dict) or wanted.get("kind") not in {DROP, *Emulation.kinds}:
-            raise Failed(f"RULES: an object with a kind is due, one of {', '.join((DROP, *Emulation.kinds))}")
+        if not isinstance(wanted, dict) or wanted.get("kind") not in KINDS:
+            raise Failed(f"RULES: an object with a kind is due, one of {', '.join(KINDS)}")
         # All that fits into the 128 characters of a comment; the fault is the table's name.
-        table = Table(fault, f"exec={matched[2].replace('-', '')} of={matched[3]} until={matched[4]}")
+        whose = f"exec={matched[2].replace('-', '')} of={matched[3]} until={matched[4]}"
+        table = Table(fault, whose, "netdev" if wanted["kind"] in Shaping.kinds else "inet")
         try:
-            if wanted["kind"] == DROP:
-                drop(table, wanted)
-            elif self.emulation is None:
-                raise Failed(f"{wanted['kind']} needs somebody who stays: `hold`")
-            else:
-                self.emulation.put(table, wanted)
-        except Malformed as error:
-            raise Failed(f"RULES: {error}") from None
+            self._make(table, wanted)
+        except (Failed, Malformed) as error:
+            if fault not in self.held:
+                with suppress(Failed):
+                    self._take_out(fault)
+            raise Failed(f"RULES: {error}" if isinstance(error, Malformed) else str(error)) from None
         self.held[fault] = table
         # The wall clock is for deadlines of others alone: from here on time is counted.
         self.deadlines[fault] = time.monotonic() + max(0.0, int(matched[4]) - time.time())
         return json.dumps({"put": fault})
+
+    def _make(self, table: Table, wanted: dict[str, Any]) -> None:
+        """By whoever plays its kind. Raises Failed, Malformed."""
+        kind = wanted["kind"]
+        if kind == DROP:
+            drop(table, wanted)
+            return
+        if kind in Shaping.kinds:
+            if table.fault in self.shaping.outdated():
+                with self.passing():
+                    self.shaping.remake(table.fault)
+            self.shaping.put(table, wanted)
+            return
+        emulation = next((each for each in self.emulations if kind in each.sort.kinds), None)
+        if emulation is None:
+            raise Failed(f"{kind} needs somebody who stays: `hold`")
+        emulation.put(table, wanted)
 
     def remove(self, text: str) -> str:
         """Take one out and tell what it met."""
         fault = identity(text)
         self.held.pop(fault, None)
         self.deadlines.pop(fault, None)
+        there, did = self._take_out(fault)
+        packets = there["packets"] if there else 0
+        return json.dumps({"removed": fault, "was_there": there is not None, "packets": packets, **did})
+
+    def _take_out(self, fault: str) -> tuple[dict[str, Any] | None, dict[str, int]]:
+        """The table as it was found, and what was done to packets. Raises Failed."""
+        self.shaping.forget(fault)
         there = tables().get(fault)
         if there is not None:
-            with self.emulation.passing() if self.emulation is not None else nullcontext():
+            with self.passing():
                 delete(fault)
-        packets = there["packets"] if there else 0
-        did = self.emulation.forget(fault) if self.emulation is not None else {}
-        return json.dumps({"removed": fault, "was_there": there is not None, "packets": packets, **did})
+        did: dict[str, int] = {}
+        for emulation in self.emulations:
+            did |= emulation.forget(fault)
+        shaping.settle()
+        return there, did
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """While a chain is taken out nothing waits in any queue."""
+        with ExitStack() as stack:
+            for emulation in self.emulations:
+                stack.enter_context(emulation.passing())
+            yield
 
     def renew(self) -> None:
         """Let all leases run anew. A table that somebody else deleted is not made again."""
-        if self.emulation is not None:
+        for emulation in self.emulations:
             try:
-                self.emulation.revive()
+                emulation.revive()
             except Failed as error:
                 sys.stderr.write(f"{error}\n")
         for fault, table in list(self.held.items()):
@@ -128,6 +168,12 @@ class Namespace:
                 table.renew()
             except Failed as error:
                 sys.stderr.write(f"{fault}: not renewed: {error}\n")
+        for fault in self.shaping.outdated():
+            try:
+                with self.passing():
+                    self.shaping.remake(fault)
+            except (Failed, Malformed) as error:
+                sys.stderr.write(f"{fault}: does not follow the interfaces: {error}\n")
         for fault, deadline in list(self.deadlines.items()):
             if time.monotonic() > deadline:
                 self.remove(fault)
@@ -141,8 +187,8 @@ class Namespace:
             except Failed as error:
                 sys.stderr.write(f"{fault}: {error}\n")
                 status = FAILED
-        if self.emulation is not None:
-            self.emulation.end()
+        for emulation in self.emulations:
+            emulation.end()
         return status
 
 
@@ -172,7 +218,7 @@ def answer(namespace: Namespace, line: bytes) -> dict[str, Any] | None:
 
 def hold() -> int:
     """Serve standard input until it ends, nobody gives a sign of life any more, or a signal comes."""
-    namespace = Namespace(Emulation())
+    namespace = Namespace(stays=True)
     awake_read, awake_write = os.pipe()
     os.set_blocking(awake_write, False)
     signal.set_wakeup_fd(awake_write)
@@ -183,8 +229,6 @@ def hold() -> int:
     heard = renewed = time.monotonic()
     while True:
         now = time.monotonic()
-        if now - heard > PATIENCE_S:
-            break
         if now - renewed >= LEASE_S / 3:
             namespace.renew()
             renewed = now
@@ -193,6 +237,9 @@ def hold() -> int:
         if awake_read in readable:
             break
         if 0 not in readable:
+            # Asked only when nothing is there to be heard: a renewal may have taken its time.
+            if time.monotonic() - heard > PATIENCE_S:
+                break
             continue
         chunk = os.read(0, 65536)
         if not chunk:
@@ -204,6 +251,11 @@ def hold() -> int:
             if told is not None:
                 say(told)
     return namespace.remove_all()
+
+
+def tell(event: str, faults: tuple[str, ...], text: str) -> None:
+    """What nobody asked for: some faults were lost, or are on again."""
+    say({"news": event, "faults": list(faults), "text": text})
 
 
 def say(told: dict[str, Any]) -> None:

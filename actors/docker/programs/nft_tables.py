@@ -83,11 +83,26 @@ def delete(fault: str) -> None:
 class Table:
     """One fault as one nft table: a script that makes it or changes it in place, and the sets whose elements expire."""
 
-    def __init__(self, fault: str, whose: str) -> None:
+    def __init__(self, fault: str, whose: str, family: str = "inet") -> None:
         self.fault = fault
-        self.name = f"inet {PREFIX}{fault}"
-        self.lines = [f'add table {self.name} {{ comment "{whose}" ; }}', f"add counter {self.name} hits"]
+        self.whose = whose
+        self.family = family
+        self.name = f"{family} {PREFIX}{fault}"
+        self.lines = [self._made(), f"add counter {self.name} hits"]
         self.leases: dict[str, tuple[str, ...]] = {}
+
+    def anew(self, packets: int, size: int) -> Table:
+        """One that takes the place of this in one transaction and goes on counting from there; as yet without chains.
+
+        For what cannot be changed in place: the devices of a chain.
+        """
+        table = Table(self.fault, self.whose, self.family)
+        counter = f"add counter {self.name} hits {{ packets {packets} bytes {size} }}"
+        table.lines = [self._made(), f"delete table {self.name}", self._made(), counter]
+        return table
+
+    def _made(self) -> str:
+        return f'add table {self.name} {{ comment "{self.whose}" ; }}'
 
     def lease(self, name: str, ipv4: tuple[str, ...], ipv6: tuple[str, ...]) -> None:
         """A pair of sets, NAME4 and NAME6, that hold these for LEASE_S."""
@@ -97,7 +112,9 @@ class Table:
 
     def chain(self, chain: Chain) -> None:
         """A chain with these rules in place of those it had."""
-        hook = f"type filter hook {chain.hook} priority {chain.priority}; policy accept;"
+        devices = ", ".join(f'"{device}"' for device in chain.devices)
+        on = f" devices = {{ {devices} }}" if devices else ""
+        hook = f"type filter hook {chain.hook}{on} priority {chain.priority}; policy accept;"
         self.lines.append(f"add chain {self.name} {chain.name} {{ {hook} }}")
         self.lines.append(f"flush chain {self.name} {chain.name}")
         self.lines += [f"add rule {self.name} {chain.name} {rule}" for rule in chain.rules]

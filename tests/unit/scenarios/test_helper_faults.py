@@ -11,6 +11,7 @@ import pytest
 from coordinator.errors import AbilityMissing
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerState
+from coordinator.ports import Tell
 from coordinator.record import UndoState, Verdict
 from tests.fleet import Fleet, fleet
 
@@ -35,6 +36,9 @@ class Handy:
 
     async def run(self, command: DockerCommand) -> Outcome:
         return await self.made.runner.run(command)
+
+    def listen(self, tell: Tell) -> None:
+        """It has nothing to tell."""
 
     async def ready(self, commands: Collection[DockerCommand]) -> None:
         if any(command.of_helper for command in commands):

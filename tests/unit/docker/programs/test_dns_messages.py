@@ -77,12 +77,14 @@ def test_noise_behind_a_question_is_no_error(noise: bytes, kind: int) -> None:
     assert changed is None or len(changed) == len(message)
 
 
-def test_names_inside_of_a_name_are_meant_too() -> None:
-    """Whole labels only."""
-    assert dns_messages.is_under("db.shop", ("db.shop",))
-    assert dns_messages.is_under("a.db.shop", ("x", "db.shop"))
-    assert not dns_messages.is_under("mydb.shop", ("db.shop",))
-    assert not dns_messages.is_under("shop", ("db.shop",))
+def test_a_name_is_meant_alone_or_with_all_inside_of_it() -> None:
+    """Exactly, or by a star for whole labels; a star alone is every name."""
+    assert dns_messages.is_meant("db.shop", ("x", "db.shop"))
+    assert not dns_messages.is_meant("a.db.shop", ("db.shop",))
+    assert not dns_messages.is_meant("mydb.shop", ("db.shop", "*.db.shop"))
+    assert dns_messages.is_meant("one.a.db.shop", ("x", "*.db.shop"))
+    assert not dns_messages.is_meant("db.shop", ("*.db.shop",))
+    assert dns_messages.is_meant("db.shop", ("*",))
 
 
 def test_no_such_name() -> None:

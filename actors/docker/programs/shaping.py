@@ -1,0 +1,180 @@
+"""The limits of bandwidth in the network namespace this runs in: a class of our devices and a netdev table each. Keeps
+no list of its own of who has which class: the kernel's tables say so, whoever made them.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import Any, NamedTuple
+
+from actors.docker.programs import bandwidth
+from actors.docker.programs.bandwidth import ARRIVING, LEAVING, ROOT
+from actors.docker.programs.nft_tables import NFT, PREFIX, Failed, Table, run, tables
+from actors.docker.programs.traffic import Traffic, free_slot, traffic
+
+OURS = (ARRIVING, LEAVING)
+FIRST_CLASS = 0x10
+DRAIN_S = 0.3
+DRAIN_LOOK_S = 0.005
+
+TABLE = re.compile(r"^table netdev " + PREFIX + r"([0-9a-f]{32}) ", re.MULTILINE)
+LED = re.compile(rf"meta priority set {ROOT}([0-9a-f]+) fwd to \"?({ARRIVING}|{LEAVING})\b")
+CLASS = re.compile(rf"^class htb {ROOT}([0-9a-f]+) .*?backlog (\d+)b", re.MULTILINE | re.DOTALL)
+
+
+class Shaped(NamedTuple):
+    """A limit as it was put, and the interfaces there were."""
+
+    table: Table
+    wanted: dict[str, Any]
+    seen: frozenset[tuple[int, str]]
+
+
+class Shaping:
+    """What was put by this process, which follows interfaces that come later."""
+
+    kinds = ("network_bandwidth",)
+
+    def __init__(self) -> None:
+        self._shaped: dict[str, Shaped] = {}
+
+    def put(self, table: Table, wanted: dict[str, Any]) -> None:
+        """One more limit, or the same with others on the other side. Raises Failed, Malformed."""
+        match = traffic(wanted.get("match"), "match")
+        limit = bandwidth.bandwidth(wanted.get("params", {}), "params")
+        devices = [name for _, name in sorted(links()) if name not in {"lo", *OURS}]
+        if not devices:
+            raise Failed("there is no interface here but lo")
+        led = classes()
+        slot = next((each for _, each in led.get(table.fault, ())), None)
+        if slot is None:
+            slot = free_slot({each for pairs in led.values() for _, each in pairs})
+        for device, way in ((LEAVING, "out"), (ARRIVING, "in")):
+            if limit.direction in {"both", way}:
+                make(device)
+                tc(bandwidth.limit(device, slot, limit))
+        led_by(table, match, slot, limit.direction, devices)
+        table.put()
+        self._shaped[table.fault] = Shaped(table, wanted, links())
+
+    def outdated(self) -> list[str]:
+        """The limits that do not know of an interface that is here, or know of one that is not."""
+        if not self._shaped:
+            return []
+        here = links()
+        # What we made for another limit is no news to this one; what was taken from us is.
+        return [
+            fault
+            for fault, each in self._shaped.items()
+            if {link for link in here if link[1] not in OURS} != {link for link in each.seen if link[1] not in OURS}
+            or not {link for link in each.seen if link[1] in OURS} <= here
+        ]
+
+    def remake(self, fault: str) -> None:
+        """The same on the interfaces that are here now, with what it has counted. Raises Failed, Malformed.
+
+        To be called while packets pass, as a chain is taken out.
+        """
+        table, wanted, _ = self._shaped[fault]
+        counted = tables().get(fault)
+        if counted is None:
+            self.forget(fault)  # somebody else took it out
+        else:
+            self.put(table.anew(counted["packets"], counted["bytes"]), wanted)
+
+    def forget(self, fault: str) -> None:
+        """It is no more looked after."""
+        self._shaped.pop(fault, None)
+
+
+def led_by(table: Table, match: Traffic, slot: int, direction: str, devices: list[str]) -> None:
+    """The sets and chains that lead packets through our devices."""
+    if direction in {"both", "out"}:
+        table.lease("to", match.ipv4, match.ipv6)
+        table.chain(bandwidth.leaving(match, slot, devices))
+    if direction in {"both", "in"}:
+        table.lease("from", match.ipv4, match.ipv6)
+        table.chain(bandwidth.arriving(match, slot, devices))
+
+
+def settle() -> None:
+    """Take away what no table leads to any more: classes, then devices. Raises Failed."""
+    here = {name for _, name in links()}
+    if here.isdisjoint(OURS):
+        return
+    led = {pair for pairs in classes().values() for pair in pairs}
+    for device in sorted(here.intersection(OURS)):
+        used = {slot for name, slot in led if name == device}
+        if not is_ours(device):
+            continue
+        if not used:
+            # What waits there is let go first, as a router would.
+            drain(device, set(waiting(device)))
+            for argv in bandwidth.unmade(device):
+                run(argv)
+            continue
+        stale = set(waiting(device)) - used
+        drain(device, stale)
+        for slot in sorted(stale):
+            tc(bandwidth.removed(device, slot))
+
+
+def drain(device: str, slots: set[int]) -> None:
+    """Let go what waits in these classes, for a moment at most."""
+    for slot in sorted(slots):
+        tc(bandwidth.drained(device, slot))
+    until = time.monotonic() + DRAIN_S
+    while any(size for slot, size in waiting(device).items() if slot in slots) and time.monotonic() < until:
+        time.sleep(DRAIN_LOOK_S)  # the kernel tells nobody when a class is empty
+
+
+def make(device: str) -> None:
+    """One of our devices with its tree, unless it is here. Raises Failed where somebody else has that name."""
+    argvs = bandwidth.made(device)
+    if device in {name for _, name in links()}:
+        if is_ours(device):
+            return
+        if has_qdisc(device):
+            raise Failed(f"{device} is here already with a queueing discipline of somebody else: remove or rename it")
+        argvs = argvs[1:]
+    for argv in argvs:
+        run(argv)
+
+
+def is_ours(device: str) -> bool:
+    """Whether it has our tree."""
+    return f" {ROOT} root" in run(["tc", "qdisc", "show", "dev", device])
+
+
+def has_qdisc(device: str) -> bool:
+    """Whether somebody gave it a queueing discipline: the kernel's own have no number."""
+    roots = [line for line in run(["tc", "qdisc", "show", "dev", device]).splitlines() if " root" in line]
+    return any(" 0: root" not in line for line in roots)
+
+
+def links() -> frozenset[tuple[int, str]]:
+    """Number and name of each interface here. Not from /sys, which may show another namespace's."""
+    return frozenset(socket.if_nameindex())
+
+
+def classes() -> dict[str, tuple[tuple[str, int], ...]]:
+    """Which classes on which of our devices the tables of faults lead to, by fault."""
+    listed = run([NFT, "--stateless", "list", "ruleset", "netdev"])
+    _, *parts = TABLE.split(listed)
+    return {
+        fault: tuple((device, int(minor, 16) - FIRST_CLASS) for minor, device in LED.findall(text))
+        for fault, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def waiting(device: str) -> dict[int, int]:
+    """Bytes that wait in each class of a device."""
+    told = run(["tc", "-s", "class", "show", "dev", device])
+    return {int(minor, 16) - FIRST_CLASS: int(size) for minor, size in CLASS.findall(told)}
+
+
+def tc(lines: list[str]) -> None:
+    """In one process, each in its turn. Raises Failed."""
+    run(["tc", "-batch", "-"], "\n".join(lines) + "\n")
