@@ -20,7 +20,7 @@ END_S: Final = 5.0
 """How long a helper may take to end once its input has ended."""
 
 
-def _unheard(event: str, text: str) -> None:  # noqa: ARG001  # nobody listens
+def _unheard(event: str, text: str) -> None:  # nobody listens
     """Let it pass."""
 
 

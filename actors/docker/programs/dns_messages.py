@@ -52,8 +52,7 @@ def question(message: bytes) -> Question | None:
 def is_meant(name: str, patterns: tuple[str, ...]) -> bool:
     """Whether a name is one of these. `*.shop` is every name inside of shop but not shop itself, `*` is every name."""
     return any(
-        pattern in {name, "*"} or (pattern.startswith("*.") and name.endswith(pattern[1:]))
-        for pattern in patterns
+        pattern in {name, "*"} or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in patterns
     )
 
 
