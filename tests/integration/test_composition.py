@@ -8,6 +8,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ ORDERS = 3
 STRANGER = "10.99.7.77"
 """Another address of the peer: the partition is from this one alone, so that the rest can be measured beside it."""
 
-FAULTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
+FAULTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "latency": ("network_latency", {"protocol": "icmp"}, {"latency_ms": 60}),
     "loss": ("network_loss", {"protocol": "icmp"}, {"percent": 30}),
     "bandwidth": ("network_bandwidth", {"ports": [7001]}, {"rate_bit": 3_000_000}),
