@@ -17,6 +17,7 @@ from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import TargetLock
 from coordinator.faults.leftovers import ScanReport, mark_of_labels
 from coordinator.faults.locks import unlock_command
+from coordinator.faults.looks import thaws
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
 from coordinator.record import FaultRow, FaultState
@@ -169,8 +170,8 @@ class RecoveryActor:
         return True
 
     async def _undo_in_order(self, rows: list[FaultRow], until: float) -> None:
-        """Last fired first. One that is stuck leaves its share of the time to the others."""
-        waiting = sorted(rows, key=_fired_or_armed, reverse=True)
+        """Last fired first, but pauses before all. One that is stuck leaves its share of the time to the others."""
+        waiting = sorted(rows, key=_turn, reverse=True)
         while waiting:
             share = max(0.0, until - self._clock.monotonic()) / len(waiting)
             await self._undo_row(waiting.pop(0), max(1.0, share))
@@ -330,9 +331,10 @@ def _given_up(row: FaultRow) -> FaultRow:
     return row.model_copy(update={"fault": fault, "last_error": "forgotten by a person"})
 
 
-def _fired_or_armed(row: FaultRow) -> float:
+def _turn(row: FaultRow) -> tuple[bool, float]:
+    """What a frozen container was hit by comes about only when it goes on: seen then, it is undone after that."""
     at = row.fault.fired_at or row.fault.armed_at
-    return at.timestamp() if at is not None else 0.0
+    return thaws(row.undos), at.timestamp() if at is not None else 0.0
 
 
 def _found_text(report: ScanReport) -> str | None:

@@ -126,6 +126,11 @@ class Undo(Value):
         return self.restores is not None or bool(self.attaches)
 
 
+def thaws(undos: Iterable[Undo]) -> bool:
+    """Whether these let containers go on that are paused."""
+    return any(undo.needed_in == (ContainerState.PAUSED,) for undo in undos)
+
+
 def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unseen_since: str | None = None) -> Need:
     """Whether an undo still has to run: the rule is `needs.judge`.
 

@@ -169,8 +169,8 @@ class Phases:
 
 
 def _undone_first(injection: Injection, injections: Sequence[Injection]) -> list[Injection]:
-    """Those that are fired after it on one of its containers."""
-    order = {one.key: (one.spec.at, index) for index, one in enumerate(injections)}
+    """Those on one of its containers that freeze it, or are fired later."""
+    order = {one.key: (one.spec.freezes, one.spec.at, index) for index, one in enumerate(injections)}
     return [
         other
         for other in injections

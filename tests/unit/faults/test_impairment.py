@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from actors.docker.programs.bandwidth import Bandwidth, bandwidth
 from actors.docker.programs.fields import Fields
 from actors.docker.programs.impairments import impairment
 from actors.docker.programs.traffic import traffic
@@ -61,6 +62,14 @@ def around_of(made: Impairment) -> tuple[ContainerFacts, ...]:
         ({"type": "network_duplication", "percent": "100%"}, {"percent": 100, "correlation": 0}),
         ({"type": "network_corruption", "percent": "0.5%"}, {"percent": 0.5, "correlation": 0}),
         (
+            {"type": "network_loss", "gilbert_elliott": {"p": "1%", "r": "20%"}},
+            {"gilbert_elliott": {"enter": 1, "leave": 20, "loss_bad": 100, "loss_good": 0}},
+        ),
+        (
+            {"type": "network_loss", "gilbert_elliott": {"p": "1%", "r": "0%", "1-h": "50%", "1-k": "0.1%"}},
+            {"gilbert_elliott": {"enter": 1, "leave": 0, "loss_bad": 50, "loss_good": 0.1}},
+        ),
+        (
             {"type": "network_reordering", "percent": "25%", "delay": "20ms"},
             {"percent": 25, "correlation": 0, "delay_ms": 20},
         ),
@@ -100,6 +109,23 @@ def test_nobody_on_the_other_side() -> None:
         {"type": "network_loss", "percent": "-1%"},
         {"type": "network_loss", "percent": "0%"},
         {"type": "network_loss"},
+        {"type": "network_loss", "percent": "1%", "gilbert_elliott": {"p": "1%", "r": "20%"}},
+        {"type": "network_loss", "correlation": "1%", "gilbert_elliott": {"p": "1%", "r": "20%"}},
+        {"type": "network_loss", "gilbert_elliott": {"p": "1%"}},
+        {"type": "network_loss", "gilbert_elliott": {"p": "0%", "r": "20%"}},
+        {"type": "network_loss", "gilbert_elliott": {"p": "1", "r": "20%"}},
+        {"type": "network_loss", "gilbert_elliott": {"p": "1%", "r": "20%", "1-h": "0%"}},
+        {"type": "network_loss", "gilbert_elliott": {"p": "1%", "r": "20%", "h": "50%"}},
+        {"type": "network_bandwidth"},
+        {"type": "network_bandwidth", "rate": "0kbit"},
+        {"type": "network_bandwidth", "rate": "-1mbit"},
+        {"type": "network_bandwidth", "rate": "1000"},
+        {"type": "network_bandwidth", "rate": "1mbps"},
+        {"type": "network_bandwidth", "rate": "101gbit"},
+        {"type": "network_bandwidth", "rate": "1mbit", "burst": "1k"},
+        {"type": "network_bandwidth", "rate": "1mbit", "burst": "2g"},
+        {"type": "network_bandwidth", "rate": "1mbit", "direction": "up"},
+        {"type": "network_bandwidth", "rate": "1mbit", "correlation": "1%"},
         {"type": "network_loss", "percent": "1%", "ports": [0]},
         {"type": "network_latency", "latency": "5"},
         {"type": "network_latency", "latency": "0s"},
@@ -111,3 +137,25 @@ def test_what_cannot_be_meant_is_refused(fields: dict[str, object]) -> None:
     """Out of range, without a unit, or nothing at all."""
     with pytest.raises(ValidationError):
         fault(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "params", "read"),
+    [
+        ({"rate": "1mbit"}, {"rate_bit": 1_000_000, "direction": "both"}, Bandwidth(1_000_000, 16_384, "both")),
+        (
+            {"rate": "2.5Gbit", "burst": "64k", "direction": "in"},
+            {"rate_bit": 2_500_000_000, "direction": "in", "burst_bytes": 65_536},
+            Bandwidth(2_500_000_000, 65_536, "in"),
+        ),
+        ({"rate": "8kbit"}, {"rate_bit": 8_000, "direction": "both"}, Bandwidth(8_000, 16_384, "both")),
+        ({"rate": "100gbit"}, {"rate_bit": 10**11, "direction": "both"}, Bandwidth(10**11, 125_000_000, "both")),
+    ],
+)
+def test_shaping_takes_what_it_is_told(fields: dict[str, object], params: dict[str, object], read: Bandwidth) -> None:
+    """Rates become bits, sizes bytes; the program that shapes reads them as meant, at both ends of the range."""
+    rules = told(fault(type="network_bandwidth", to="api", **fields))
+
+    assert (rules["kind"], rules["params"]) == ("network_bandwidth", params)
+    assert bandwidth(rules["params"], "params") == read
+    assert rules["match"] == {"peers": ["10.0.0.2"]}

@@ -120,7 +120,7 @@ async def stopped_when(house: Fleet, text: str, when: Callable[[Player], bool]) 
 
 
 async def test_stop_while_faults_are_in_force() -> None:
-    """Stopping undoes all fired faults, the last first on each container."""
+    """Stopping undoes all fired faults, a pause before what was done to the same container later."""
     async with fleet("web", "db") as house:
         await stopped_when(house, BOTH, lambda player: "kill" in house.runner.verbs() and bool(player.view().faults))
         await check_all_is_well(house)
@@ -128,7 +128,7 @@ async def test_stop_while_faults_are_in_force() -> None:
         assert (pause.type, kill.type) == ("container_pause", "container_kill")
         assert kill.undone_at is not None
         assert pause.undone_at is not None
-        assert kill.undone_at <= pause.undone_at
+        assert pause.undone_at <= kill.undone_at
 
 
 async def test_stop_in_the_steady_state() -> None:
