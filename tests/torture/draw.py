@@ -263,7 +263,10 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
     "memory_limit": _confined,
     "pid_exhaustion": _crowded,
 }
-"""Every fault there is, with its parameters."""
+"""Every fault there is but NOT_DRAWN, with its parameters."""
+
+NOT_DRAWN: Final = frozenset({"cpu_stress", "memory_stress", "network_bandwidth", "dns_failure"})
+"""Tried by tests of their own alone."""
 
 
 def definition(drawn: Round, execution: int, names: Mapping[str, str]) -> dict[str, object]:
