@@ -25,7 +25,7 @@ CLOSE_DEADLINE_S: Final = 10.0
 REOPEN_PAUSE_S: Final = 0.5
 
 
-def unheard(event: str, container_id: str, text: str) -> None:  # nobody listens
+def unheard(event: str, container_id: str, text: str) -> None:
     """Nobody listens: the log has it."""
 
 

@@ -20,8 +20,8 @@ END_S: Final = 5.0
 """How long a helper may take to end once its input has ended."""
 
 
-def _unheard(event: str, text: str) -> None:  # nobody listens
-    """Let it pass."""
+def _unheard(event: str, text: str) -> None:
+    """Nobody listens."""
 
 
 class Session:

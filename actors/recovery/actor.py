@@ -332,7 +332,6 @@ def _given_up(row: FaultRow) -> FaultRow:
 
 
 def _turn(row: FaultRow) -> tuple[bool, float]:
-    """What a frozen container was hit by comes about only when it goes on: seen then, it is undone after that."""
     at = row.fault.fired_at or row.fault.armed_at
     return thaws(row.undos), at.timestamp() if at is not None else 0.0
 

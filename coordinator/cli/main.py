@@ -10,16 +10,18 @@ import importlib
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import click
-from click.shell_completion import CompletionItem
 
 from coordinator import __version__
 from coordinator.cli import exit_codes
 from coordinator.cli.output import note, result
 from coordinator.cli.tools import Tools
 from coordinator.errors import CoordinatorError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PROGRAM: Final = "test-coordinator"
 
@@ -73,6 +75,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The table's names and lines, then the options; imports no command."""
+        from click.shell_completion import CompletionItem
+
         named = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
         return named + click.Command.shell_complete(self, ctx, incomplete)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from coordinator.faults.facts import Value
-from coordinator.identity import LABEL_ROLE
+from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT, LABEL_ROLE
 
 SINGLE_PROCESS_VERBS = frozenset({"pause", "unpause", "kill"})
 """Verbs the engine works off fast for many containers named in one command (measured)."""
@@ -111,6 +111,10 @@ class DockerCommand(Value):
             return self
         options = [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
         return self.model_copy(update={"argv": (self.argv[0], *options, *self.argv[1:])})
+
+    def on_behalf(self, execution: str, fault: str) -> DockerCommand:
+        """The same with the helper it runs labelled with whose it is: one that comes too late is found by that."""
+        return self.labelled({LABEL_EXECUTION: execution, LABEL_FAULT: fault})
 
 
 class Outcome(Value):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.looks import Succeeded, Undo
+from coordinator.faults.looks import LATE_S, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
-
-SETTLE_S: Final = 5.0
-"""Half of what `docker stop` leaves a coordinator to end in."""
 
 
 class ExecFault(FaultSpec):
@@ -51,7 +48,7 @@ class ExecFault(FaultSpec):
                 needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
                 restores=None,
                 # The engine starts what it was asked for also when nobody waits any more: it may come after an undo.
-                settle_s=SETTLE_S,
+                settle_s=LATE_S,
             )
         return TargetPlan(
             container_id=container.id,

@@ -21,6 +21,7 @@ LEAST_BURST: Final = 2048
 """A packet has to fit."""
 MOST_BURST: Final = 1 << 30
 Port = Annotated[int, Field(ge=1, le=65535)]
+Correlation = Annotated[Percent, Field(description="how much the fate of one packet resembles the last one's")]
 
 
 class Impairment(NetworkFault):
@@ -90,7 +91,7 @@ class Chance(Impairment):
     """Something that happens to a share of the packets."""
 
     percent: Annotated[Percent, Field(gt=0, description="the share of packets it happens to")]
-    correlation: Percent = Field(default=0.0, description="how much the fate of one packet resembles the last one's")
+    correlation: Correlation = 0.0
 
     def params(self) -> Mapping[str, object]:
         """The share."""
@@ -122,7 +123,7 @@ class NetworkLoss(Impairment):
     percent: Annotated[Percent, Field(gt=0)] | None = Field(
         default=None, description="the share of packets that are lost; this or gilbert_elliott"
     )
-    correlation: Percent = Field(default=0.0, description="how much the fate of one packet resembles the last one's")
+    correlation: Correlation = 0.0
     gilbert_elliott: GilbertElliott | None = Field(
         default=None, description="losses in bursts: {p, r, 1-h, 1-k} as netem's gemodel has them; in place of percent"
     )

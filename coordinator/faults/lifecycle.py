@@ -210,7 +210,6 @@ class ContainerPause(FaultSpec):
     summary: ClassVar[str] = "Freezes every process of the container; connections stay open and hang."
     undo_text: ClassVar[str] = "unpaused"
     mechanism: ClassVar[str] = "docker pause"
-    freezes: ClassVar[bool] = True
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Pause each running container."""

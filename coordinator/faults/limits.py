@@ -11,7 +11,7 @@ from pydantic import Field
 
 from coordinator.faults.commands import FAULT, HELPER_IMAGE, HELPER_PROGRAMS, DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.looks import Succeeded, Undo
+from coordinator.faults.looks import LATE_S, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 from coordinator.identity import LABEL_ROLE
 from coordinator.quantities import Size
@@ -20,8 +20,6 @@ LIMITS_PROGRAM: Final = f"{HELPER_PROGRAMS}/limits.py"
 """What sets limits on the engine's machine, and sets them back."""
 
 DEADLINE_S: Final = 20.0
-SETTLE_S: Final = 5.0
-"""Half of what `docker stop` leaves a coordinator to end in."""
 LEAST_MEMORY: Final = 6 << 20
 """Docker's own least limit: with less, nothing starts."""
 
@@ -52,7 +50,7 @@ class CgroupFault(FaultSpec):
                 needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
                 restores=None,
                 # A helper may take seconds to start on a busy engine, and goes on when nobody waits for it any more.
-                settle_s=SETTLE_S,
+                settle_s=LATE_S,
                 any_run=True,
             )
             targets.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -97,6 +97,12 @@ def seen_in_state(look: AnyLook, state: ContainerState | None) -> bool:
             return False
 
 
+LATE_S: Final = 5.0
+"""How many seconds the engine may take to start what it was asked for by a command that nobody waits for any more: half
+of what `docker stop` leaves a coordinator to end in.
+"""
+
+
 class Undo(Value):
     """How one target of one fault is put back, as data: recovery needs no fault code.
 
@@ -127,7 +133,11 @@ class Undo(Value):
 
 
 def thaws(undos: Iterable[Undo]) -> bool:
-    """Whether these let containers go on that are paused."""
+    """Whether these let containers go on that are paused.
+
+    Their turn is before all others': what a frozen container was hit by comes about only when it goes on, and only then
+    is it seen and undone.
+    """
     return any(undo.needed_in == (ContainerState.PAUSED,) for undo in undos)
 
 

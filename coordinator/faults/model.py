@@ -97,8 +97,6 @@ class FaultSpec(BaseModel, ABC):
     """What a helper must be able to do, as `abilities.py` names it: one of each group, the best first."""
     one_off: ClassVar[bool] = False
     """Whether nothing of it lasts that a restart of the target could end."""
-    freezes: ClassVar[bool] = False
-    """Whether its targets stand still: what else hits them may come about only after its undo."""
 
     type: str
     target: str = Field(description="a name under `targets`")

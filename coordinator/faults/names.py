@@ -30,20 +30,20 @@ def _name(text: str) -> str:
     return plain
 
 
-def _ipv4(text: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(text))
-    except ValueError:
-        message = "an IPv4 address like 192.0.2.1"
-        raise ValueError(message) from None
+def _address(kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address], allowed: str) -> AfterValidator:
+    """Reads a text as an address of this kind, and writes it in the usual form."""
+
+    def read(text: str) -> str:
+        try:
+            return str(kind(text))
+        except ValueError:
+            raise ValueError(allowed) from None
+
+    return AfterValidator(read)
 
 
-def _ipv6(text: str) -> str:
-    try:
-        return str(ipaddress.IPv6Address(text))
-    except ValueError:
-        message = "an IPv6 address like 2001:db8::1"
-        raise ValueError(message) from None
+Ipv4 = Annotated[str, _address(ipaddress.IPv4Address, "an IPv4 address like 192.0.2.1")]
+Ipv6 = Annotated[str, _address(ipaddress.IPv6Address, "an IPv6 address like 2001:db8::1")]
 
 
 class DnsFailure(NetworkFault):
@@ -56,10 +56,8 @@ class DnsFailure(NetworkFault):
     mode: Literal["nxdomain", "timeout", "wrong-answer"] = Field(
         default="nxdomain", description="no such name, no answer at all, or another address (wrong-answer)"
     )
-    ipv4: Annotated[str, AfterValidator(_ipv4)] = Field(default="", description="with wrong-answer: default 192.0.2.1")
-    ipv6: Annotated[str, AfterValidator(_ipv6)] = Field(
-        default="", description="with wrong-answer: default 2001:db8::1"
-    )
+    ipv4: Ipv4 = Field(default="", description="with wrong-answer: default 192.0.2.1")
+    ipv6: Ipv6 = Field(default="", description="with wrong-answer: default 2001:db8::1")
 
     summary: ClassVar[str] = "Spoils what name servers answer to the container, for some names; all others resolve."
     mechanism: ClassVar[str] = "our answerer over NFQUEUE, where answers arrive in the container's network namespace"

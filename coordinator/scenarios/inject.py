@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,7 +19,6 @@ from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavaila
 from coordinator.faults.commands import FAULT, MARK, DockerCommand, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
-from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
 from coordinator.logging import action, log, serialized_task
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
@@ -128,7 +127,7 @@ class Injection:
         """Derived from the execution and the place in its scenario, so the same run names it the same."""
         return str(uuid.uuid5(uuid.UUID(self.execution_id), self.key))
 
-    async def live(self, time: PhaseTime, undone_first: Sequence[Injection]) -> None:
+    async def live(self, time: PhaseTime, undone_first: Iterable[Injection]) -> None:
         """Arm, fire at its time, hold until `for` or the phase ends, undo.
 
         `undone_first` are those to be undone before it, when they end together.
@@ -235,8 +234,8 @@ class Injection:
 
     def commands(self, plan: FaultPlan) -> list[DockerCommand]:
         """What is run to inject it, its helpers labelled."""
-        labels = {LABEL_EXECUTION: self.execution_id, LABEL_FAULT: self.id}
-        return [command.labelled(labels) for command in batch(target.inject for target in plan.targets)]
+        commands = batch(target.inject for target in plan.targets)
+        return [command.on_behalf(self.execution_id, self.id) for command in commands]
 
     async def _without_the_changed(self, row: FaultRow) -> FaultRow:
         """The row, and the plan, without targets that somebody stopped, paused or removed since they were armed.
@@ -328,7 +327,7 @@ class Injection:
         with anyio.move_on_after(max(0.0, until - self.tools.clock.monotonic())):
             await self.end.wait()
 
-    async def _undo(self, first: Sequence[Injection]) -> None:
+    async def _undo(self, first: Iterable[Injection]) -> None:
         """After those that hit the same containers later; if one of them does not end, this one still has its turn."""
         if self.row is None or not self.row.outstanding:
             return

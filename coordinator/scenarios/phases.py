@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 import anyio
 
+from coordinator.faults.looks import thaws
 from coordinator.faults.model import FaultSpec
 from coordinator.logging import action
 from coordinator.record import ExecutionState, FaultState
@@ -168,11 +169,9 @@ class Phases:
             await anyio.sleep(CLAIM_LOOK_S)
 
 
-def _undone_first(injection: Injection, injections: Sequence[Injection]) -> list[Injection]:
-    """Those on one of its containers that freeze it, or are fired later."""
-    order = {one.key: (one.spec.freezes, one.spec.at, index) for index, one in enumerate(injections)}
-    return [
-        other
-        for other in injections
-        if order[other.key] > order[injection.key] and set(other.container_ids) & set(injection.container_ids)
-    ]
+def _undone_first(injection: Injection, injections: Sequence[Injection]) -> Iterator[Injection]:
+    """Those on one of its containers that froze it, or were fired later; as of when the first is asked for."""
+    order = {one.key: (thaws(one.plan.undos), one.spec.at, index) for index, one in enumerate(injections)}
+    for other in injections:
+        if order[other.key] > order[injection.key] and set(other.container_ids) & set(injection.container_ids):
+            yield other

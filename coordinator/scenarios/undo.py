@@ -16,7 +16,6 @@ from coordinator.faults.commands import DockerCommand, Outcome, batch
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.looks import Undo, need
 from coordinator.faults.needs import Need, hit_until
-from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
 from coordinator.logging import action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import FaultRow, FaultState, TargetOutcome
@@ -202,9 +201,8 @@ class _Attempt:
         # Where the exit code is all there is to see, each command must have its own.
         alone = [undo for undo in needed if not undo.looked_at]
         together = batch([undo.command for undo in needed if undo.looked_at])
-        # By its labels a helper that the engine makes too late, when its command was killed, is known and removed.
-        labels = {LABEL_EXECUTION: self._row.fault.execution_id, LABEL_FAULT: self._row.fault.id}
-        commands = [command.labelled(labels) for command in (*(undo.command for undo in alone), *together)]
+        whose = self._row.fault.execution_id, self._row.fault.id
+        commands = [command.on_behalf(*whose) for command in (*(undo.command for undo in alone), *together)]
         outcomes = await run_all(self._runner, commands)
         failures = [outcome for outcome in outcomes if not outcome.ok]
         self._error = failure_text(failures[0]) if failures else ""

@@ -192,16 +192,12 @@ def kill() -> None:
 
 def own_cgroup() -> limits.Group:
     """The one this program is in, seen among the host's. Raises Missing."""
-    for line in cgroup_of(os.getpid()).splitlines():
-        number, controllers, path = line.split(":", maxsplit=2)
-        unified = (number, controllers) == ("0", "")
-        if "memory" in controllers.split(",") or unified:
-            folder = f"{limits.GROUPS}/{controllers}{path}"
-            if os.path.exists(f"{folder}/cgroup.procs"):  # noqa: PTH110  # pathlib takes long to import
-                return limits.Group(folder, unified=unified)
-    raise Missing(
-        "the helper's own cgroup is not seen: the engine gave it no --cgroupns host, or not the host's cgroups"
-    )
+    found = limits.group_in(cgroup_of(os.getpid()).splitlines(), "memory")
+    if found is None or not found.has("cgroup.procs"):
+        raise Missing(
+            "the helper's own cgroup is not seen: the engine gave it no --cgroupns host, or not the host's cgroups"
+        )
+    return found
 
 
 def cgroup_write() -> None:
@@ -228,10 +224,9 @@ def cgroup_record() -> None:
 
 def cgroup_join() -> None:
     """A process is moved into a cgroup: this one, to where it is. Raises Missing."""
-    folder = own_cgroup().folder
+    where = own_cgroup()
     try:
-        with open(f"{folder}/cgroup.procs", "w", encoding="ascii") as file:  # noqa: PTH123  # as above
-            file.write(str(os.getpid()))
+        where.join(os.getpid())
     except OSError as error:
         raise Missing(f"no process can be moved into a cgroup: {error.strerror}") from None
 

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 if not __package__:  # started as a file: the others are found from the folder that holds the package
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))  # noqa: PTH100  # pathlib takes long to import
@@ -70,6 +70,11 @@ class Group:
         if not same(now, text):
             raise Failed(f"{name} is {now} after {text} was written")
 
+    def join(self, pid: int) -> None:
+        """Make a process one of it. Raises OSError."""
+        with open(f"{self.folder}/cgroup.procs", "w", encoding="ascii") as file:  # noqa: PTH123  # as above
+            file.write(str(pid))
+
     def has(self, name: str) -> bool:
         """Whether it has such a file."""
         return os.path.exists(f"{self.folder}/{name}")  # noqa: PTH110  # as above
@@ -108,7 +113,15 @@ def unlimited(text: str) -> bool:
 
 def group(container: str, controller: str) -> Group | None:
     """The cgroup of a container in the hierarchy of this controller; None when no process of it is here."""
-    lines = oldest(container)
+    main = main_process(container)
+    return None if main is None else group_in(main.cgroups, controller, container)
+
+
+def group_in(lines: list[str], controller: str, container: str = "") -> Group | None:
+    """The cgroup in the hierarchy of this controller, of a process with these lines of /proc/PID/cgroup.
+
+    Where a container is named, its own alone, also for a process further down.
+    """
     for line in lines:
         _, controllers, path = line.split(":", maxsplit=2)
         if controller in controllers.split(","):
@@ -120,23 +133,31 @@ def group(container: str, controller: str) -> Group | None:
     return None
 
 
-def oldest(container: str) -> list[str]:
-    """The cgroups of a container's main process, a line each; all its other processes were started later."""
+class Process(NamedTuple):
+    """When it started, in ticks since boot, its id, and its cgroups, a line each."""
+
+    started: int
+    pid: int
+    cgroups: list[str]
+
+
+def main_process(container: str) -> Process | None:
+    """A container's; all its other processes were started later."""
     ages = []
     for pid, text in cgroups().items():
         if container not in text:
             continue
         try:
-            ages.append((started(pid), pid, text))
+            ages.append(Process(started(pid), pid, text.splitlines()))
         except OSError:
             continue
-    return min(ages)[2].splitlines() if ages else []
+    return min(ages, default=None)
 
 
 def trimmed(path: str, container: str) -> str:
     """Up to the part that is named after the container: an init inside may have made cgroups of its own below it."""
     parts = path.split("/")
-    last = next((place for place, part in enumerate(parts) if container in part), len(parts) - 1)
+    last = next((place for place, part in enumerate(parts) if container and container in part), len(parts) - 1)
     return "/".join(parts[: last + 1])
 
 

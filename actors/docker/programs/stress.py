@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from actors.docker.programs import limits
-from actors.docker.programs.crash import cgroup_of, cgroups, started
+from actors.docker.programs.crash import cgroup_of, started
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
 
 BEAT_S = 0.1
@@ -52,27 +52,21 @@ class Target:
 
     def __init__(self, container: str) -> None:
         """Look for it. Raises Failed."""
-        ages = []
-        for pid, text in cgroups().items():
-            if container in text:
-                try:
-                    ages.append((started(pid), pid, text))
-                except OSError:
-                    continue
-        if not ages:
+        main = limits.main_process(container)
+        if main is None:
             raise Failed("no process of this container is seen from here: is it running on this very host?")
         self.container = container
-        self.since, self.pid, text = min(ages)
-        self.folders = [found for found in map(self._folder, text.splitlines()) if found]
+        self.since, self.pid, lines = main
+        self.groups = [found for found in map(self._group, lines) if found is not None]
 
-    def _folder(self, line: str) -> str:
-        """Of one line of /proc/PID/cgroup; empty for a hierarchy in which it has no cgroup of its own."""
+    def _group(self, line: str) -> limits.Group | None:
+        """Of one line of /proc/PID/cgroup; None for a hierarchy in which it has no cgroup of its own."""
         _, controllers, path = line.split(":", maxsplit=2)
         if self.container not in path:
-            return ""
+            return None
         names = [controllers.removeprefix("name=")] if controllers else ["", "unified"]
-        folders = (f"{limits.GROUPS}/{name}{path}" for name in names)
-        return next((each for each in folders if os.path.exists(f"{each}/cgroup.procs")), "")  # noqa: PTH110  # as above
+        groups = (limits.Group(f"{limits.GROUPS}/{name}{path}", unified=not controllers) for name in names)
+        return next((each for each in groups if each.has("cgroup.procs")), None)
 
     def runs(self) -> bool:
         """Whether this very process still does."""
@@ -83,12 +77,11 @@ class Target:
 
     def take(self, pid: int) -> None:
         """Make a process one of its cgroups. Raises Failed."""
-        for folder in self.folders:
+        for group in self.groups:
             try:
-                with open(f"{folder}/cgroup.procs", "w", encoding="ascii") as file:  # noqa: PTH123  # as above
-                    file.write(str(pid))
+                group.join(pid)
             except OSError as error:
-                raise Failed(f"its cgroup {folder} cannot be joined: {error.strerror}") from None
+                raise Failed(f"its cgroup {group.folder} cannot be joined: {error.strerror}") from None
         if self.container not in cgroup_of(pid):
             raise Failed("the stressor is not in its cgroup after it has joined")
 

@@ -8,16 +8,16 @@ from pydantic import TypeAdapter, ValidationError
 from coordinator.faults.catalogue import AnyFault
 from coordinator.faults.commands import FAULT, HELPER_IMAGE
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.limits import LIMITS_PROGRAM, LimitFault
+from coordinator.faults.limits import LIMITS_PROGRAM, CgroupFault
 from coordinator.faults.looks import Succeeded
 
 FAULTS: TypeAdapter[object] = TypeAdapter(AnyFault)
 
 
-def fault(**fields: object) -> LimitFault:
+def fault(**fields: object) -> CgroupFault:
     """As a scenario writes it."""
     made = FAULTS.validate_python({"target": "t"} | fields)
-    assert isinstance(made, LimitFault)
+    assert isinstance(made, CgroupFault)
     return made
 
 

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from coordinator.faults.catalogue import AnyFault
 from coordinator.faults.commands import FAULT, MARK
-from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Succeeded
-from coordinator.faults.stress import STRESS_PROGRAM, StressFault
-
-FAULTS: TypeAdapter[object] = TypeAdapter(AnyFault)
-
-
-def fault(**fields: object) -> StressFault:
-    """As a scenario writes it."""
-    made = FAULTS.validate_python({"target": "t"} | fields)
-    assert isinstance(made, StressFault)
-    return made
-
-
-def container(state: str = "running") -> ContainerFacts:
-    """A container in this state."""
-    return ContainerFacts(id="c" * 64, name="web", image="i", state=ContainerState(state), started_at="s")
+from coordinator.faults.stress import STRESS_PROGRAM
+from tests.unit.faults.test_limits import container, fault
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> stress.Target:
         (folder / name).write_text(text)
     lines = f"0::/docker/{ID}"
     monkeypatch.setattr(limits, "GROUPS", str(tmp_path))
-    monkeypatch.setattr(limits, "cgroups", lambda: {os.getpid(): lines})
-    monkeypatch.setattr(stress, "cgroups", lambda: {os.getpid(): lines, 1: "0::/"})
+    monkeypatch.setattr(limits, "cgroups", lambda: {os.getpid(): lines, 1: "0::/"})
     monkeypatch.setattr(stress, "meminfo", lambda: MEMINFO)
     return stress.Target(ID)
 
@@ -48,14 +47,14 @@ def test_memory_is_a_share_of_the_limit_of_which_there_is_one(target: stress.Tar
     """Of the host's where there is none; whole pages."""
     assert size(target, "50%") == 32 << 20
     assert size(target, "5000") == limits.PAGE
-    Path(f"{target.folders[0]}/memory.max").write_text("max")
+    Path(f"{target.groups[0].folder}/memory.max").write_text("max")
     assert size(target, "10%") == 100_000 * 1024 // limits.PAGE * limits.PAGE
 
 
 def test_more_than_the_host_can_spare_is_refused(target: stress.Target) -> None:
     """Unless the container's limit is what stops it."""
     assert size(target, str(1 << 30)) == 1 << 30
-    Path(f"{target.folders[0]}/memory.max").write_text("max")
+    Path(f"{target.groups[0].folder}/memory.max").write_text("max")
     with pytest.raises(Failed, match="1073741824 bytes are more than this host can spare: 460800000"):
         size(target, str(1 << 30))
 
@@ -66,14 +65,14 @@ def test_a_container_without_processes_is_refused(target: stress.Target) -> None
         stress.Target("f" * 64)
     with pytest.raises(Failed, match="deadline is past"):
         stress.put("f1", "cpu", "1x50", "fault=f1 expires=1", ID)
-    assert Path(f"{target.folders[0]}/cgroup.procs").read_text() == ""
+    assert Path(f"{target.groups[0].folder}/cgroup.procs").read_text() == ""
 
 
 def test_what_cannot_join_is_ended_before_it_works(target: stress.Target) -> None:
     """This folder takes a process only in name: what waits is ended and reaped, and the error says why."""
     with pytest.raises(Failed, match="not in its cgroup"):
         stress.put("f1", "cpu", "1x50", f"fault=f1 expires={time.time() + 60:.0f}", ID)
-    pid = int(Path(f"{target.folders[0]}/cgroup.procs").read_text())
+    pid = int(Path(f"{target.groups[0].folder}/cgroup.procs").read_text())
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
