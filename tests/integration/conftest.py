@@ -8,14 +8,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.integration import namespaces
+from tests.integration.coordinator_process import Coordinator, coordinator
+from tests.integration.held import Held, held, state
+from tests.integration.namespaces import Namespace
 from tests.integration.private_engine import PrivateEngine
 from tests.integration.remembered import command
-from tests.integration.sandbox import DockerFailed, Sandbox, docker, engine_host
+from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker, engine_host
 from tests.integration.services import PostgresServer, RedisServer
 
 
@@ -51,6 +56,38 @@ def containers(image: str) -> Iterator[Sandbox]:
         yield sandbox
     finally:
         sandbox.close()
+
+
+@pytest.fixture
+def pair(containers: Sandbox) -> tuple[Container, Container]:
+    """Two containers in one network of their own."""
+    network = containers.network()
+    first, second = (containers.run(name, options=["--network", network]) for name in "ab")
+    return first, second
+
+
+@pytest.fixture
+def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
+    """A coordinator that is up."""
+    with coordinator(tmp_path) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[Namespace, Namespace]]:
+    """Two network namespaces joined by a link: the target and its peer."""
+    with namespaces.pair() as made:
+        yield made
+
+
+@pytest.fixture
+def holder(both: tuple[Namespace, Namespace]) -> Iterator[Held]:
+    """Whoever holds the target; afterwards it is as it was."""
+    before = state(both[0])
+    with held(both[0]) as made:
+        yield made
+    assert state(both[0]) == before
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,12 @@ def eventually(holds: Callable[[], bool], what: str, within_s: float = WITHIN_S)
         time.sleep(LOOK_S)
 
 
+def kill(pid: int) -> None:
+    """At once, unless it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 @dataclass(slots=True)
 class Coordinator:
     """A coordinator on a DATA_DIR, started as often as a test likes."""
@@ -106,8 +112,8 @@ class Coordinator:
         self.wait()
 
     def _kill_warden(self) -> None:
-        with contextlib.suppress(ProcessLookupError, IndexError):
-            os.kill(self.warden, signal.SIGKILL)
+        with contextlib.suppress(IndexError):
+            kill(self.warden)
 
     def command(self, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """A command of the command line, run to its end."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from tests.integration.namespaces import GENEROUS_S, PROGRAMS, Namespace
+from tests.integration.namespaces import PROGRAMS, Namespace, fed
 
 
 class Held:
@@ -71,14 +71,9 @@ class Held:
 @contextmanager
 def held(namespace: Namespace) -> Iterator[Held]:
     """It runs, and takes everything out at the end."""
-    with namespace.start(sys.executable, "-I", "-S", str(PROGRAMS / "netns.py"), "hold") as process:
-        try:
-            yield Held(namespace, process)
-        finally:
-            if process.poll() is None:
-                assert process.stdin is not None
-                process.stdin.close()
-                process.wait(GENEROUS_S)
+    process = namespace.start(sys.executable, "-I", "-S", str(PROGRAMS / "netns.py"), "hold")
+    with fed(process):
+        yield Held(namespace, process)
 
 
 def state(namespace: Namespace) -> tuple[str, ...]:

@@ -210,18 +210,25 @@ class Emulated:
 
 
 @contextmanager
-def emulated(namespace: Namespace, seed: int = 3) -> Iterator[Emulated]:
-    """An emulator that runs inside, and ends with its input."""
-    program = str(PROGRAMS / "emulator.py")
-    process = namespace.start(sys.executable, "-I", "-S", program, str(queue_rules.QUEUE), str(seed))
+def fed(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A program that ends with its input, and is waited for."""
     with process:
         try:
-            yield Emulated(namespace, process)
+            yield
         finally:
             if process.poll() is None:
                 assert process.stdin is not None
                 process.stdin.close()
                 process.wait(GENEROUS_S)
+
+
+@contextmanager
+def emulated(namespace: Namespace, seed: int = 3) -> Iterator[Emulated]:
+    """An emulator that runs inside, and ends with its input."""
+    program = str(PROGRAMS / "emulator.py")
+    process = namespace.start(sys.executable, "-I", "-S", program, str(queue_rules.QUEUE), str(seed))
+    with fed(process):
+        yield Emulated(namespace, process)
 
 
 def transfer(source: Namespace, sink: Namespace, seconds: float, port: int = 7000) -> float:

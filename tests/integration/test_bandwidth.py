@@ -13,7 +13,7 @@ import pytest
 from actors.docker.programs import bandwidth
 from actors.docker.programs.bandwidth import Bandwidth
 from actors.docker.programs.traffic import traffic
-from tests.integration.namespaces import GENEROUS_S, Namespace, pair, table, transfer
+from tests.integration.namespaces import GENEROUS_S, Namespace, table, transfer
 
 DEVICE = "eth0"
 FAST = 200.0
@@ -60,13 +60,6 @@ class Shaped:
         for device in (bandwidth.ARRIVING, bandwidth.LEAVING):
             for argv in bandwidth.unmade(device):
                 self.target.run(*argv)
-
-
-@pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Namespace, Namespace]]:
-    """The target and its peer."""
-    with pair() as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,21 +1,9 @@
 """A container taken out of its network on the real engine: measured from inside, and exactly as before afterwards."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
+from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
-
-
-@pytest.fixture
-def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
-    """A coordinator that is up."""
-    with coordinator(tmp_path) as made:
-        made.start()
-        yield made
 
 
 def reaches(source: Container, name: str) -> bool:

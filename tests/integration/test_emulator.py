@@ -12,19 +12,12 @@ from itertools import pairwise
 import pytest
 
 from actors.docker.programs import queue_rules
-from tests.integration.namespaces import GENEROUS_S, PROGRAMS, Emulated, Namespace, emulated, pair, transfer
+from tests.integration.namespaces import GENEROUS_S, PROGRAMS, Emulated, Namespace, emulated, transfer
 
 ALLOWED_MS = 1.0
 ALLOWED_SHARE = 0.02
 LATE_MS = 9.0
 """Above what an untouched link takes even beside a busy machine, and below every delay asked for here."""
-
-
-@pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Namespace, Namespace]]:
-    """The target and its peer."""
-    with pair() as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,34 +4,15 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
-from tests.integration.sandbox import Container, Sandbox
+from tests.integration.coordinator_process import Coordinator, eventually, scenario
+from tests.integration.sandbox import Container
 
 PACKETS = 200
 LATENCY: dict[str, object] = {"type": "network_latency", "latency": "50ms", "to": "a", "target": "b"}
 LOSS: dict[str, object] = {"type": "network_loss", "percent": "30%", "to": "a", "target": "b"}
 TWICE: dict[str, object] = {"type": "network_duplication", "percent": "100%", "to": "a", "target": "b"}
-
-
-@pytest.fixture
-def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
-    """A coordinator that is up."""
-    with coordinator(tmp_path) as made:
-        made.start()
-        yield made
-
-
-@pytest.fixture
-def pair(containers: Sandbox) -> tuple[Container, Container]:
-    """Two containers in one network of their own."""
-    network = containers.network()
-    first, second = (containers.run(name, options=["--network", network]) for name in "ab")
-    return first, second
 
 
 def inside(container: Container, *argv: str) -> str:

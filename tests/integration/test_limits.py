@@ -1,11 +1,8 @@
 """Limits of a cgroup on the real engine: felt by what runs inside, and afterwards every file as before."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
+from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 
 GROUPS = Path("/sys/fs/cgroup")
@@ -25,14 +22,6 @@ LIMITS: list[dict[str, object]] = [
     {"type": "memory_limit", "limit": "32m"},
 ]
 PIDS: dict[str, object] = {"type": "pid_exhaustion"}
-
-
-@pytest.fixture
-def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
-    """A coordinator that is up."""
-    with coordinator(tmp_path) as made:
-        made.start()
-        yield made
 
 
 def files(container: Container) -> dict[str, str]:

@@ -8,26 +8,17 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
+from tests.integration.coordinator_process import Coordinator, eventually, kill, scenario
 from tests.integration.sandbox import Container, Sandbox, docker
-from tests.integration.test_impairment import inside, network_of
+from tests.integration.test_impairment import inside, network_of, played, undo
 
 SERVER = 'python3 -c \'open("/tmp/big", "wb").truncate(1 << 26)\'; cd /tmp; exec python3 -m http.server 8000'
 FAST = 100.0
 PART_S = "2"
-
-
-@pytest.fixture
-def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
-    """A coordinator that is up."""
-    with coordinator(tmp_path) as made:
-        made.start()
-        yield made
 
 
 @pytest.fixture
@@ -67,24 +58,6 @@ def whole(container: Container) -> list[str]:
     return [inside(container, *look) for look in looks]
 
 
-def played(served: Coordinator, pair: tuple[Container, Container], *faults: dict[str, object]) -> str:
-    """An execution under which all of these are on."""
-    targets = {name: {"names": [one.name]} for name, one in zip("ab", pair, strict=True)}
-    execution_id = served.submit(scenario(list(faults), names=[], targets=targets))
-
-    def states() -> list[str]:
-        return [fault["state"] for fault in served.execution(execution_id)["faults"]]
-
-    eventually(lambda: states() == ["active"] * len(faults), "the effects")
-    return execution_id
-
-
-def undo(served: Coordinator, execution_id: str, place: int = 0) -> None:
-    """End one of its faults, by itself."""
-    fault_id = served.execution(execution_id)["faults"][place]["id"]
-    assert served.call("DELETE", f"/api/v1/faults/{fault_id}").status_code == 200
-
-
 def test_names_of_dockers_own_server_fail_and_are_right_again(
     served: Coordinator, pair: tuple[Container, Container]
 ) -> None:
@@ -101,7 +74,7 @@ def test_names_of_dockers_own_server_fail_and_are_right_again(
     assert re.search("NXDOMAIN|can't (find|resolve)", nslookup(asker, neighbour.name))
     assert resolved(asker, asker.name) == asker.address
     assert resolved(neighbour, neighbour.name) == neighbour.address
-    undo(served, execution_id)
+    undo(served, execution_id, "dns_failure")
     assert resolved(asker, neighbour.name) == neighbour.address
 
     # It holds the target for as long as it plays.
@@ -117,7 +90,7 @@ def test_names_of_dockers_own_server_fail_and_are_right_again(
     }
     execution_id = served.submit(scenario([wrong], names=[], targets={"a": {"names": [asker.name]}}))
     eventually(lambda: resolved(asker, neighbour.name) == "192.0.2.77", "the wrong address")
-    undo(served, execution_id)
+    undo(served, execution_id, "dns_failure")
     assert resolved(asker, neighbour.name) == neighbour.address
     assert neighbour.address in nslookup(asker, neighbour.name)
     eventually(lambda: whole(asker) == before, "the namespace from before")
@@ -141,7 +114,7 @@ def test_the_line_is_narrow_and_wide_again(served: Coordinator, pair: tuple[Cont
     assert mbit(pair[1]) > FAST
     execution_id = played(served, pair, {"type": "network_bandwidth", "target": "b", "rate": "8mbit"})
     assert 4 < mbit(pair[1]) < 9.5
-    undo(served, execution_id)
+    undo(served, execution_id, "network_bandwidth")
     assert mbit(pair[1]) > FAST
     eventually(lambda: whole(pair[1]) == before, "the namespace from before")
 
@@ -217,14 +190,6 @@ def ours_in(container: Container, program: str) -> list[int]:
     namespace = network_of(container.look("{{.State.Pid}}"))
     listed = subprocess.run(["pgrep", "-f", program], check=False, capture_output=True, text=True).stdout.split()
     return [int(pid) for pid in listed if Path(f"/proc/{pid}").exists() and network_of(pid) == namespace]
-
-
-def kill(pid: int) -> None:
-    """At once, unless it has ended."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 FETCH = """

@@ -4,9 +4,7 @@ from pathlib import Path
 
 from tests.integration.coordinator_process import Coordinator, coordinator, scenario
 from tests.integration.sandbox import Sandbox
-from tests.integration.test_serve import paused, served
-
-__all__ = ["served"]
+from tests.integration.test_serve import paused
 
 
 def test_an_execution_is_no_actor_to_restart(served: Coordinator, containers: Sandbox) -> None:

@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
@@ -15,28 +13,12 @@ from actors.docker.hands import NamespaceHands, namespace_hands
 from actors.docker.helper_image import HelperImage
 from coordinator import __version__
 from coordinator.faults.commands import FAULT, MARK, DockerCommand, in_namespace
-from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
-from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
+from tests.integration.coordinator_process import Coordinator, eventually, scenario
+from tests.integration.sandbox import Container, DockerFailed, docker
 
 OWN = "partition-test"
 FAULT_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 CUT: dict[str, object] = {"type": "network_partition", "between": ["a", "b"]}
-
-
-@pytest.fixture
-def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
-    """A coordinator that is up."""
-    with coordinator(tmp_path) as made:
-        made.start()
-        yield made
-
-
-@pytest.fixture
-def pair(containers: Sandbox) -> tuple[Container, Container]:
-    """Two containers in one network of their own."""
-    network = containers.network()
-    first, second = (containers.run(name, options=["--network", network]) for name in "ab")
-    return first, second
 
 
 def reaches(source: Container, target: Container) -> bool:

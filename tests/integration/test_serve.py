@@ -3,25 +3,15 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.integration.coordinator_process import PROGRAM, Coordinator, coordinator, eventually, scenario
 from tests.integration.sandbox import Container, Sandbox, docker
 
 PAUSE: dict[str, object] = {"type": "container_pause"}
 STOP: dict[str, object] = {"type": "container_stop", "grace": "1s"}
-
-
-@pytest.fixture
-def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
-    """A coordinator that is up."""
-    with coordinator(tmp_path) as made:
-        made.start()
-        yield made
 
 
 def paused(served: Coordinator, target: Container) -> str:

@@ -6,31 +6,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.held import Held, held, state
-from tests.integration.namespaces import GENEROUS_S, PROGRAMS, Namespace, pair, transfer
+from tests.integration.namespaces import GENEROUS_S, PROGRAMS, Namespace, transfer
 
 FAST = 200.0
 MBIT = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Namespace, Namespace]]:
-    """The target and its peer."""
-    with pair() as made:
-        yield made
-
-
-@pytest.fixture
-def holder(both: tuple[Namespace, Namespace]) -> Iterator[Held]:
-    """Whoever holds the target; afterwards it is as it was."""
-    before = state(both[0])
-    with held(both[0]) as made:
-        yield made
-    assert state(both[0]) == before
 
 
 def removed_by_another(namespace: Namespace, fault: str) -> None:

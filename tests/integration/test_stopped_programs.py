@@ -6,28 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 
-import pytest
-
-from tests.integration.held import Held, held, programs_in, state
-from tests.integration.namespaces import GENEROUS_S, PROGRAMS, Namespace, pair
-
-
-@pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Namespace, Namespace]]:
-    """The target and its peer."""
-    with pair() as made:
-        yield made
-
-
-@pytest.fixture
-def holder(both: tuple[Namespace, Namespace]) -> Iterator[Held]:
-    """Whoever holds the target; afterwards it is as it was."""
-    before = state(both[0])
-    with held(both[0]) as made:
-        yield made
-    assert state(both[0]) == before
+from tests.integration.held import Held, programs_in, state
+from tests.integration.namespaces import GENEROUS_S, PROGRAMS, Namespace
 
 
 def test_a_stopped_emulator_is_replaced(holder: Held, both: tuple[Namespace, Namespace]) -> None:

@@ -1,7 +1,6 @@
 """Stressors on the real engine: counted by the target's own accounting, limited by its limits, and gone afterwards."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -13,7 +12,7 @@ from coordinator import __version__
 from coordinator.faults.commands import FAULT, MARK, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.stress import CpuStress
-from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
+from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, Sandbox, docker
 from tests.integration.test_limits import put
 
@@ -23,14 +22,6 @@ WINDOW_S = 4.0
 
 OTHERS = 2.0
 """Points of one CPU that an idle container may use."""
-
-
-@pytest.fixture
-def served(tmp_path: Path, engine: str) -> Iterator[Coordinator]:
-    """A coordinator that is up."""
-    with coordinator(tmp_path) as made:
-        made.start()
-        yield made
 
 
 def folder(container: Container, controller: str) -> Path:

@@ -22,16 +22,17 @@ import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.integration.coordinator_process import PROGRAM
+from tests.integration.coordinator_process import PROGRAM, kill
 from tests.torture import leftovers
 from tests.torture.__main__ import sandbox_image, say
+from tests.torture.draw import Death
 from tests.torture.snapshot import differences, look
 from tests.torture.stage import Stage
+from tests.torture.victims import SIGNALS
 from tests.torture.waiting import happens
 
 CHAOS_TOOLKIT: Final = "chaostoolkit==1.19.0"
@@ -46,19 +47,8 @@ TELLS: Final = 0.02
 """Seconds between two looks where a time is told."""
 
 
-class End(StrEnum):
-    """What happens to the tool."""
-
-    NONE = "none"
-    INT = "SIGINT"
-    TERM = "SIGTERM"
-    HUP = "SIGHUP"
-    KILL = "SIGKILL"
-    GROUP = "SIGKILL of its group"
-    FROZEN = "SIGSTOP, then SIGKILL"
-
-
-SIGNALS: Final = {End.INT: signal.SIGINT, End.TERM: signal.SIGTERM, End.HUP: signal.SIGHUP, End.KILL: signal.SIGKILL}
+ENDS: Final = (Death.NONE, Death.INT, Death.TERM, Death.HUP, Death.KILL, Death.GROUP, Death.FROZEN)
+"""What happens to the tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +143,14 @@ def scenario(scene: Scene, folder: Path) -> Sequence[str]:
 class Result:
     """How a round ended. `broken` is what is not up or not connected, `other` whatever else is not as before."""
 
-    end: End
+    end: Death
     broken: tuple[str, ...]
     other: tuple[str, ...]
     undone_s: float | None
     """From the blow to the moment when nothing was broken any more."""
 
 
-def play(write: Writer, end: End, after_s: float, stage: Stage) -> Result:
+def play(write: Writer, end: Death, after_s: float, stage: Stage) -> Result:
     """One round. Raises AssertionError where the experiment does not begin."""
     names = stage.names
     front = names["front"]
@@ -187,22 +177,22 @@ def play(write: Writer, end: End, after_s: float, stage: Stage) -> Result:
     return Result(end, left, other, undone_s)
 
 
-def _struck(tool: subprocess.Popen[bytes], end: End, after_s: float) -> float:
+def _struck(tool: subprocess.Popen[bytes], end: Death, after_s: float) -> float:
     """When the tool was hit, as time.monotonic; for one that is left alone, when it ended."""
-    if end is End.NONE:
+    if end is Death.NONE:
         tool.wait(SEEN_WITHIN_S)
         return time.monotonic()
     time.sleep(after_s)
     blow = time.monotonic()
-    if end is End.GROUP:
+    if end is Death.GROUP:
         os.killpg(tool.pid, signal.SIGKILL)
-    elif end is End.FROZEN:
+    elif end is Death.FROZEN:
         tool.send_signal(signal.SIGSTOP)
         time.sleep(0.2)
         blow = time.monotonic()
         tool.kill()
     else:
-        tool.send_signal(SIGNALS[end])
+        tool.send_signal(SIGNALS.get(end, signal.SIGKILL))
     return blow
 
 
@@ -212,8 +202,7 @@ def _ended(tool: subprocess.Popen[bytes], data_dir: Path) -> None:
         os.killpg(tool.pid, signal.SIGKILL)
     tool.wait()
     for pid in leftovers.processes(data_dir):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
 
 def broken(stage: Stage) -> list[str]:
@@ -226,12 +215,12 @@ def broken(stage: Stage) -> list[str]:
     return found
 
 
-def contest(write: Writer, ends: Sequence[End], rounds: int, image: str) -> list[Result]:
+def contest(write: Writer, rounds: int, image: str) -> list[Result]:
     """Every end as often; the instants of all contenders are the same. The stage is made anew after what was left."""
     results: list[Result] = []
     stage: Stage | None = None
     try:
-        for end in ends:
+        for end in ENDS:
             dice = random.Random(end.value)
             for _ in range(rounds):
                 if stage is None:
@@ -248,13 +237,13 @@ def contest(write: Writer, ends: Sequence[End], rounds: int, image: str) -> list
     return results
 
 
-def row(name: str, results: Sequence[Result], ends: Sequence[End]) -> str:
+def row(name: str, results: Sequence[Result]) -> str:
     """A line of the table."""
     cells = []
-    for end in ends:
+    for end in ENDS:
         mine = [result for result in results if result.end is end]
         cells.append(f"{sum(bool(result.broken) for result in mine)} of {len(mine)}")
-    times = [result.undone_s for result in results if result.undone_s is not None and result.end is not End.NONE]
+    times = [result.undone_s for result in results if result.undone_s is not None and result.end is not Death.NONE]
     took = f"{statistics.median(times) * 1000:.0f} ms" if times else "-"
     other = sum(bool(result.other) for result in results)
     return f"| {name} | {' | '.join(cells)} | {other} | {took} |"
@@ -276,7 +265,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=6, help="of each end of each contender (default 6)")
     parser.add_argument("--only", default="", help="contenders whose name holds this")
     options = parser.parse_args(argv)
-    ends = list(End)
     with tempfile.TemporaryDirectory() as place:
         chaos = chaos_toolkit(Path(place))
         contenders: Mapping[str, Writer] = {
@@ -288,11 +276,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             "test-coordinator run": scenario,
         }
         image = sandbox_image()
-        say(f"| left broken after | {' | '.join(ends)} | back, but not as before | median to undone |")
-        say(f"| --- |{' --- |' * (len(ends) + 2)}")
+        say(f"| left broken after | {' | '.join(ENDS)} | back, but not as before | median to undone |")
+        say(f"| --- |{' --- |' * (len(ENDS) + 2)}")
         for name in (name for name in contenders if options.only in name):
             write = contenders[name]
-            say(row(name, contest(write, ends, options.rounds, image), ends))
+            say(row(name, contest(write, options.rounds, image)))
     return 0
 
 

@@ -17,7 +17,7 @@ import psutil
 
 from tests.integration import coordinator_container
 from tests.integration.coordinator_container import CoordinatorContainer, coordinator_image
-from tests.integration.coordinator_process import PROGRAM, Coordinator
+from tests.integration.coordinator_process import PROGRAM, Coordinator, kill
 from tests.integration.private_engine import PrivateEngine
 from tests.integration.sandbox import Sandbox, docker
 from tests.torture import leftovers
@@ -114,7 +114,7 @@ class HostVictim:
         if death in {Death.WARDEN_FIRST, Death.WARDEN_REPLACED}:
             first = self._coordinator.warden
             for pid in self._wardens():
-                _kill(pid)
+                kill(pid)
             if death is Death.WARDEN_REPLACED:
                 assert happens(lambda: self._coordinator.warden != first, MENDED_WITHIN_S), "no other warden came"
             time.sleep(gap_s)
@@ -142,12 +142,12 @@ class HostVictim:
         process.send_signal(signal.SIGSTOP)
         commands_too = self._drawn.gap_s > 0.25
         for pid in leftovers.processes(self._coordinator.data_dir) if commands_too else self._wardens():
-            _kill(pid)
+            kill(pid)
         process.kill()
         process.wait()
         # One that was being started just now.
         for pid in self._wardens():
-            _kill(pid)
+            kill(pid)
 
     def _wardens(self) -> list[int]:
         """Wardens, and what they have started to put things back."""
@@ -196,7 +196,7 @@ class HostVictim:
         if process is not None and process.poll() is None:
             self._all_at_once()
         for pid in leftovers.processes(self._coordinator.data_dir):
-            _kill(pid)
+            kill(pid)
 
 
 class ImageVictim:
@@ -299,8 +299,3 @@ class ImageVictim:
     def close(self) -> None:
         """Remove its container."""
         self._sandbox.close()
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
