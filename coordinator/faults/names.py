@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from coordinator.faults.addresses import Ipv4, Ipv6
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.impairment import Impairment
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
@@ -28,22 +28,6 @@ def _name(text: str) -> str:
         message = "a host name like db.shop, *.shop for all inside of shop, or * for every name"
         raise ValueError(message)
     return plain
-
-
-def _address(kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address], allowed: str) -> AfterValidator:
-    """Reads a text as an address of this kind, and writes it in the usual form."""
-
-    def read(text: str) -> str:
-        try:
-            return str(kind(text))
-        except ValueError:
-            raise ValueError(allowed) from None
-
-    return AfterValidator(read)
-
-
-Ipv4 = Annotated[str, _address(ipaddress.IPv4Address, "an IPv4 address like 192.0.2.1")]
-Ipv6 = Annotated[str, _address(ipaddress.IPv6Address, "an IPv6 address like 2001:db8::1")]
 
 
 class DnsFailure(NetworkFault):

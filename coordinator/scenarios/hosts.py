@@ -41,8 +41,8 @@ def _url(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    if not text or any(character in text for character in "/@ \t\n"):
-        message = "a host name or an address, without scheme and port"
+    if not text or any(character in text for character in "/@% \t\n"):
+        message = "a host name or an address, without scheme, port and zone"
         raise ValueError(message)
     _not_link_local(text)
     return text

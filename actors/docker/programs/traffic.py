@@ -79,14 +79,16 @@ def traffic(given: object, where: str) -> Traffic:
         raise Malformed(f"{where}.peers: at least one address or network is due, or no peers at all for everybody")
     if ports and protocol == "icmp":
         raise Malformed(f"{where}.ports: icmp has no ports")
-    found: dict[int, list[str]] = {4: [], 6: []}
-    for place, text in enumerate(peers):
-        network = _network(text, f"{where}.peers[{place}]")
-        found[network.version].append(str(network))
-    return Traffic(tuple(sorted(set(found[4]))), tuple(sorted(set(found[6]))), protocol, tuple(ports))
+    networks = [_network(text, f"{where}.peers[{place}]") for place, text in enumerate(peers)]
+    # nft refuses a set in which one element lies within another.
+    ipv4 = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv4Network))
+    ipv6 = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv6Network))
+    return Traffic(tuple(map(str, ipv4)), tuple(map(str, ipv6)), protocol, tuple(ports))
 
 
 def _network(text: str, where: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if "%" in text:
+        raise Malformed(f"{where}: an address without a zone (%eth0) is due, not {text!r}")
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:

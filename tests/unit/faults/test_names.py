@@ -68,6 +68,7 @@ def test_the_answerer_takes_what_it_is_told(fields: dict[str, object], params: d
         ({"ipv4": "10.0.0.1"}, "wrong-answer alone"),
         ({"mode": "wrong-answer", "ipv4": "10.0.0"}, "an IPv4 address"),
         ({"mode": "wrong-answer", "ipv6": "10.0.0.1"}, "an IPv6 address"),
+        ({"mode": "wrong-answer", "ipv6": "fe80::1%eth0"}, "without a zone"),
         ({"to": "x"}, "Extra inputs"),
     ],
 )

@@ -37,9 +37,11 @@ def test_a_probe_url_stays_as_it_was_written(url: str) -> None:
     assert HttpProbe(url=url).url == url
 
 
-@pytest.mark.parametrize("host", ["169.254.0.1", "fe80::1%eth0", "0xA9FE0001", "http://host", "a b", "", "u@host"])
+@pytest.mark.parametrize(
+    "host", ["169.254.0.1", "fe80::1%eth0", "fd00::1%eth0", "0xA9FE0001", "http://host", "a b", "", "u@host"]
+)
 def test_a_tcp_host_is_a_name_or_an_address(host: str) -> None:
-    """Link-local addresses, URLs and users are refused."""
+    """Link-local addresses, zones, URLs and users are refused."""
     with pytest.raises(ValidationError):
         TcpProbe(host=host, port=1)
 

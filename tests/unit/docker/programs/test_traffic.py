@@ -16,9 +16,16 @@ def test_nothing_said_is_everything_but_loopback() -> None:
 
 def test_peers_are_told_apart_by_family() -> None:
     """Addresses become networks, each once, in one order, whichever they were given in."""
-    about = traffic({"peers": ["fd00::5/64", "10.0.0.1", "10.0.0.1/32", "10.0.0.9/24"]}, "m")
-    assert about.ipv4 == ("10.0.0.0/24", "10.0.0.1/32")
+    about = traffic({"peers": ["fd00::5/64", "10.1.0.1", "10.0.0.1", "10.1.0.1/32"]}, "m")
+    assert about.ipv4 == ("10.0.0.1/32", "10.1.0.1/32")
     assert about.ipv6 == ("fd00::/64",)
+
+
+def test_peers_that_overlap_are_one() -> None:
+    """A set takes no address beside the network that holds it, nor one network twice."""
+    about = traffic({"peers": ["10.9.9.9", "10.9.9.0/26", "10.9.9.64/26", "fd00::1", "fd00::/8"]}, "m")
+    assert about.ipv4 == ("10.9.9.0/25",)
+    assert about.ipv6 == ("fd00::/8",)
 
 
 def test_slots_are_given_until_there_is_none() -> None:
@@ -55,6 +62,8 @@ def test_a_protocol_narrows(protocol: str, ports: list[int], condition: str) -> 
     ("given", "error"),
     [
         ({"peers": ["10.0.0.1", "nobody"]}, "m.peers[1]: an address or a network is due, not 'nobody'"),
+        ({"peers": ["fe80::1%eth0"]}, "m.peers[0]: an address without a zone (%eth0) is due, not 'fe80::1%eth0'"),
+        ({"peers": ["fe80::%1/64"]}, "m.peers[0]: an address without a zone"),
         ({"peers": []}, "m.peers: at least one"),
         ({"ports": [0]}, "m.ports: a list of whole numbers from 1 to 65535"),
         ({"ports": [1], "protocol": "icmp"}, "m.ports: icmp has no ports"),
