@@ -20,6 +20,9 @@ GROUPS = Path("/sys/fs/cgroup")
 WINDOW_S = 4.0
 """Over which CPU time is measured."""
 
+IDLE_PROCESSES = 2
+"""A shell, and what it waits for."""
+
 OTHERS = 2.0
 """Points of one CPU that an idle container may use."""
 
@@ -62,6 +65,12 @@ def members(container: Container) -> set[str]:
     return set((folder(container, "memory") / "cgroup.procs").read_text().split())
 
 
+def settled(container: Container) -> set[str]:
+    """The same of a container that idles, once its shell has started the process it waits for."""
+    eventually(lambda: len(members(container)) == IDLE_PROCESSES, "the container to idle")
+    return members(container)
+
+
 def finish(served: Coordinator, execution_id: str) -> None:
     """End it, and see that all is undone."""
     served.call("DELETE", f"/api/v1/executions/{execution_id}")
@@ -75,7 +84,7 @@ def test_cpu_is_used_as_asked_within_the_limits(
 ) -> None:
     """Within 5 points of what was asked, or of the container's own quota where that is less; nothing afterwards."""
     target = containers.run("busy", options=["--cpus", str(quota)] if quota else [])
-    before = members(target)
+    before = settled(target)
     assert load(target) < OTHERS
     execution_id = put(served, target, [{"type": "cpu_stress", "load": f"{percent}%"}])
     assert len(members(target)) == len(before) + 1
@@ -88,7 +97,7 @@ def test_cpu_is_used_as_asked_within_the_limits(
 def test_memory_is_held_within_the_limits(served: Coordinator, containers: Sandbox) -> None:
     """Half of its limit; more than it leaves ends the stressor and says so, and the container's process lives."""
     target = containers.run("full", options=["--memory", "128m", "--memory-swap", "128m"])
-    before, had = members(target), held(target)
+    before, had = settled(target), held(target)
     execution_id = put(served, target, [{"type": "memory_stress", "percent": "50%"}])
     assert 64 << 20 <= held(target) - had <= 66 << 20
     finish(served, execution_id)
@@ -107,7 +116,7 @@ def test_memory_is_held_within_the_limits(served: Coordinator, containers: Sandb
 def test_they_end_with_the_run_and_after_a_crash(served: Coordinator, containers: Sandbox) -> None:
     """A restart leaves none in the new run; SIGKILL of the coordinator and its warden leaves them to the next start."""
     target = containers.run("killed")
-    own = members(target)
+    own = settled(target)
     execution_id = put(served, target, [{"type": "cpu_stress", "load": "20%", "workers": 2}])
     stressors = members(target) - own
     assert len(stressors) == 2
@@ -115,7 +124,7 @@ def test_they_end_with_the_run_and_after_a_crash(served: Coordinator, containers
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in stressors), "their end")
     finish(served, execution_id)
 
-    before = members(target)
+    before = settled(target)
     put(served, target, [{"type": "cpu_stress", "load": "20%"}])
     served.kill()
     assert len(members(target)) == len(before) + 1
@@ -126,7 +135,7 @@ def test_they_end_with_the_run_and_after_a_crash(served: Coordinator, containers
 def test_they_end_at_their_deadline_with_everything_of_ours_dead(containers: Sandbox, engine: str) -> None:
     """Started without any coordinator, they are in the container until the time in their mark, and then in none."""
     target = containers.run("alone")
-    own, until = members(target), int(time.time()) + 6
+    own, until = settled(target), int(time.time()) + 6
     facts = ContainerFacts(id=target.id, name="t", image="i", state=ContainerState.RUNNING, started_at="s")
     spec = CpuStress.model_validate({"type": "cpu_stress", "target": "t", "load": "20%", "workers": 2})
     (planned,) = spec.plan([facts]).filled({FAULT: "f-alone", MARK: f"fault=f-alone expires={until}"}).targets
@@ -147,7 +156,7 @@ def test_they_end_at_their_deadline_with_everything_of_ours_dead(containers: San
 def test_a_paused_container_is_undone(served: Coordinator, containers: Sandbox) -> None:
     """The stressor cannot go while it is frozen; it is gone when the container goes on."""
     target = containers.run("frozen")
-    before = members(target)
+    before = settled(target)
     execution_id = put(served, target, [{"type": "cpu_stress", "load": "20%"}])
     docker("pause", target.id)
     finish(served, execution_id)
