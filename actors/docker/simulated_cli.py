@@ -14,6 +14,7 @@ from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, NET
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.lifecycle import SIGNALS
 from coordinator.faults.limits import LIMITS_PROGRAM
+from coordinator.faults.processes import SIGNALS_PROGRAM
 from coordinator.faults.stress import STRESS_PROGRAM
 from coordinator.logging import action
 
@@ -216,7 +217,7 @@ class SimulatedRunner:
         if image == HELPER_IMAGE and SCAN_PROGRAM in inner:
             await self._scan(inner[inner.index(SCAN_PROGRAM) + 1 :], console)
             return
-        if image == HELPER_IMAGE and not {LIMITS_PROGRAM, STRESS_PROGRAM}.isdisjoint(inner):
+        if image == HELPER_IMAGE and not {LIMITS_PROGRAM, STRESS_PROGRAM, SIGNALS_PROGRAM}.isdisjoint(inner):
             await self._limits(inner[inner.index("-S") + 2 :], console)
             return
         if image != HELPER_IMAGE or CRASH_PROGRAM not in inner:
@@ -237,7 +238,7 @@ class SimulatedRunner:
         await self._ask("helper", work, console, echo=False)
 
     async def _limits(self, asked: list[str], console: _Console) -> None:
-        """What limits.py and stress.py do to a container's cgroup, which its run holds; loads add up."""
+        """What limits.py, stress.py and signals.py do to a container, whose run holds it; loads add up."""
         what, fault, *limit, reference = asked
         kind = limit[0] if len(limit) == len(("kind", "value")) else fault
 
@@ -250,6 +251,8 @@ class SimulatedRunner:
                     container.limits = {name: each for name, each in container.limits.items() if each[0] != fault}
             elif container is None or not container.up:
                 console.fail(f"{reference[:12]}: no process of this container is seen from here")
+            elif what == "kill":
+                return
             elif kind in container.limits:
                 console.fail(f"{reference[:12]}: another fault limits its {kind} already")
             else:

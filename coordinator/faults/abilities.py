@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand, Outcome, in_namespace
 from coordinator.faults.facts import Value
-from coordinator.faults.lifecycle import CRASH
+from coordinator.faults.lifecycle import AMONG_PROCESSES
 from coordinator.faults.limits import beside_cgroups
 from coordinator.faults.model import FaultSpec
 
@@ -66,7 +66,7 @@ def attempts() -> tuple[DockerCommand, DockerCommand, DockerCommand]:
     place = network.index("--network") + 1
     # The program is last but for what it is asked.
     in_network = (*network[:place], "none", *network[place + 1 : -2], ABILITIES_PROGRAM, *NETWORK)
-    among_processes = (*CRASH[:-2], ABILITIES_PROGRAM, "processes")
+    among_processes = (*AMONG_PROCESSES, ABILITIES_PROGRAM, "processes")
     return (
         DockerCommand(argv=in_network, deadline_s=DEADLINE_S),
         DockerCommand(argv=among_processes, deadline_s=DEADLINE_S),
@@ -101,7 +101,7 @@ def status(kind: type[FaultSpec], abilities: Abilities) -> Status:
     """What is to be expected of faults of this kind, where an engine and the docker command line are there."""
     if not kind.by_helper:
         return Status(state=READY)
-    among = abilities.cgroups if kind.in_cgroups else abilities.processes
+    among = _beside(abilities) if kind.in_cgroups else abilities.processes
     by_helper = _by(kind, abilities.helper if kind.in_network else among)
     if not kind.in_network or abilities.host.state != "tried":
         return by_helper
@@ -112,6 +112,12 @@ def status(kind: type[FaultSpec], abilities: Abilities) -> Status:
     if from_host.state == READY and by_helper.state == NOT_HERE:
         return Status(state=FALLBACK, why=f"from this host alone, not by helpers: {by_helper.why}")
     return from_host
+
+
+def _beside(abilities: Abilities) -> Way:
+    """What a helper can beside the cgroups; what was tried among processes alone holds there too."""
+    also = abilities.processes.abilities if abilities.processes.state == "tried" else {}
+    return abilities.cgroups.model_copy(update={"abilities": also | abilities.cgroups.abilities})
 
 
 def _by(kind: type[FaultSpec], way: Way) -> Status:

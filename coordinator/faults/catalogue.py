@@ -25,6 +25,7 @@ from coordinator.faults.limits import CpuLimit, MemoryLimit, PidExhaustion
 from coordinator.faults.model import FaultSpec
 from coordinator.faults.names import DnsFailure
 from coordinator.faults.network import NetworkPartition
+from coordinator.faults.processes import ProcessFreeze, ProcessKill
 from coordinator.faults.stress import CpuStress, MemoryStress
 from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN, SIZE_PATTERN, show_duration
 from coordinator.record import FaultClass
@@ -35,6 +36,8 @@ Fault = (
     | ContainerStop
     | ContainerRestart
     | ContainerPause
+    | ProcessKill
+    | ProcessFreeze
     | ExecFault
     | NetworkDisconnect
     | NetworkPartition
@@ -61,6 +64,8 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "container_restart": ContainerRestart,
     "service_restart": ContainerRestart,
     "container_pause": ContainerPause,
+    "process_kill": ProcessKill,
+    "process_freeze": ProcessFreeze,
     "exec": ExecFault,
     "network_disconnect": NetworkDisconnect,
     "network_partition": NetworkPartition,
@@ -86,6 +91,8 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     ContainerStop: "{type: container_stop, target: replica, at: 1s, for: 10s, grace: 3s}",
     ContainerRestart: "{type: container_restart, target: replica, at: 1s, grace: 3s}",
     ContainerPause: "{type: container_pause, target: replica, at: 1s, for: 5s}",
+    ProcessKill: "{type: process_kill, target: replica, name: worker, signal: SIGTERM, at: 1s}",
+    ProcessFreeze: "{type: process_freeze, target: replica, pattern: 'worker --queue [a-z]+', at: 1s, for: 5s}",
     ExecFault: "{type: exec, target: replica, command: [touch, /tmp/off], undo_command: [rm, -f, /tmp/off]}",
     NetworkDisconnect: "{type: network_disconnect, target: replica, network: shop_default, at: 1s, for: 5s}",
     NetworkPartition: "{type: network_partition, between: [replica, api], at: 1s, for: 5s}",

@@ -28,7 +28,7 @@ SIGNALS: Final = {
 }  # fmt: skip
 
 
-def _each(
+def each_running(
     containers: Sequence[ContainerFacts], one: Callable[[ContainerFacts], tuple[DockerCommand, Look, Undo | None]]
 ) -> FaultPlan:
     """Plan every running container; name the others with the state that keeps them out."""
@@ -46,6 +46,16 @@ def _each(
             )
         )  # fmt: skip
     return FaultPlan(targets=tuple(targets), untouched=tuple(untouched))
+
+
+def signal_name(text: str) -> str:
+    """One of SIGNALS, of a name with or without SIG, or of a number. Raises ValueError."""
+    names = {str(number): name for name, number in SIGNALS.items()}
+    name = names.get(text, text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}")
+    if name not in SIGNALS:
+        message = "one of " + ", ".join(SIGNALS)
+        raise ValueError(message)
+    return name
 
 
 def _start_again(container: ContainerFacts, settle_s: float, lingers_s: float = 0.0) -> Undo:
@@ -90,12 +100,7 @@ class ContainerKill(FaultSpec):
     @field_validator("signal")
     @classmethod
     def _known_signal(cls, signal: str) -> str:
-        names = {str(number): name for name, number in SIGNALS.items()}
-        name = names.get(signal, signal.upper() if signal.upper().startswith("SIG") else f"SIG{signal.upper()}")
-        if name not in SIGNALS:
-            message = "one of " + ", ".join(SIGNALS)
-            raise ValueError(message)
-        return name
+        return signal_name(signal)
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Kill each running container."""
@@ -110,18 +115,19 @@ class ContainerKill(FaultSpec):
             undo = _start_again(container, settle_s=2.0, lingers_s=lingers_s) if self.restore else None
             return DockerCommand(argv=("kill", "--signal", self.signal, container.id)), effect, undo
 
-        return _each(containers, one)
+        return each_running(containers, one)
 
 
-CRASH: Final = (
+AMONG_PROCESSES: Final = (
     "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
     "--read-only", "--network", "none", "--pid", "host", "--userns", "host", "--user", "0:0",
     "--cap-drop", "ALL", "--cap-add", "KILL", "--security-opt", "apparmor=unconfined",
-    "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", f"{HELPER_PROGRAMS}/crash.py", MANY,
+    "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S",
 )  # fmt: skip
 """Removed by the engine when it ends, a moment later; what it needs is the host's processes and to signal them, which
-an AppArmor profile would allow for containers of the same profile alone.
+an AppArmor profile would allow for containers of the same profile alone. A program follows.
 """
+CRASH: Final = (*AMONG_PROCESSES, f"{HELPER_PROGRAMS}/crash.py", MANY)
 
 
 class ContainerCrash(FaultSpec):
@@ -148,7 +154,7 @@ class ContainerCrash(FaultSpec):
             crash = DockerCommand(argv=(*CRASH, container.id), deadline_s=CRASH_DEADLINE_S)
             return crash, RunEnded(started_at=container.started_at), undo if self.restore else None
 
-        return _each(containers, one)
+        return each_running(containers, one)
 
 
 class ContainerStop(FaultSpec):
@@ -168,7 +174,7 @@ class ContainerStop(FaultSpec):
             stop = DockerCommand(argv=("stop", "-t", f"{self.grace:.0f}", container.id), deadline_s=self.grace + 30.0)
             return stop, RunEnded(started_at=container.started_at), _start_again(container, settle_s=self.grace + 5.0)
 
-        return _each(containers, one)
+        return each_running(containers, one)
 
 
 class ContainerRestart(FaultSpec):
@@ -199,7 +205,7 @@ class ContainerRestart(FaultSpec):
             )
             return restart, RunsAnew(started_at=container.started_at), _start_again(container, self.grace + 5.0)
 
-        return _each(containers, one)
+        return each_running(containers, one)
 
 
 class ContainerPause(FaultSpec):
@@ -225,4 +231,4 @@ class ContainerPause(FaultSpec):
             )
             return DockerCommand(argv=("pause", container.id)), StateIs(states=(ContainerState.PAUSED,)), undo
 
-        return _each(containers, one)
+        return each_running(containers, one)

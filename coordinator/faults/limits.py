@@ -32,6 +32,8 @@ class CgroupFault(FaultSpec):
     needs: ClassVar[str] = "a Docker engine on Linux, version 20.10 or later, and the helper image (HELPER_IMAGE)"
     by_helper: ClassVar[bool] = True
     in_cgroups: ClassVar[bool] = True
+    capabilities: ClassVar[tuple[str, ...]] = ()
+    """What the helper may beside writing to cgroups."""
 
     def planned(self, containers: Sequence[ContainerFacts], *asked: str) -> FaultPlan:
         """Ask this of the program for each running container."""
@@ -45,7 +47,7 @@ class CgroupFault(FaultSpec):
                 container_id=container.id,
                 name=container.name,
                 started_at=container.started_at,
-                command=beside_cgroups(self.program, "remove", FAULT, container.id),
+                command=self._asked("remove", FAULT, container.id),
                 # The cgroup lives as long as the run, frozen or not.
                 needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
                 restores=None,
@@ -56,12 +58,15 @@ class CgroupFault(FaultSpec):
             targets.append(
                 TargetPlan(
                     container_id=container.id, name=container.name, started_at=container.started_at,
-                    pre_state=container.state, inject=beside_cgroups(self.program, "put", FAULT, *asked, container.id),
+                    pre_state=container.state, inject=self._asked("put", FAULT, *asked, container.id),
                     # It succeeds only when it has seen in the kernel what was asked for.
                     effect=Succeeded(), undo=undo,
                 )
             )  # fmt: skip
         return FaultPlan(targets=tuple(targets), untouched=tuple(untouched))
+
+    def _asked(self, *arguments: str) -> DockerCommand:
+        return beside_cgroups(self.program, *arguments, capabilities=self.capabilities)
 
 
 class LimitFault(CgroupFault):
@@ -117,12 +122,13 @@ class PidExhaustion(LimitFault):
         return self.planned(containers, "pids", str(self.leave))
 
 
-def beside_cgroups(program: str, *arguments: str) -> DockerCommand:
+def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = ()) -> DockerCommand:
     """A program beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write."""
+    allowed = [part for each in capabilities for part in ("--cap-add", each)]
     argv = (
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
         "--read-only", "--network", "none", "--pid", "host", "--cgroupns", "host", "--userns", "host", "--user", "0:0",
-        "--cap-drop", "ALL", "--security-opt", "apparmor=unconfined", "--volume", "/sys/fs/cgroup:/host-cgroup",
-        "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", program, *arguments,
+        "--cap-drop", "ALL", *allowed, "--security-opt", "apparmor=unconfined",
+        "--volume", "/sys/fs/cgroup:/host-cgroup", "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", program, *arguments,
     )  # fmt: skip
     return DockerCommand(argv=argv, deadline_s=DEADLINE_S)

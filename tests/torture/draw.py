@@ -25,7 +25,9 @@ LETTERS: Final = ("api", "web", "job", "old", "own", "lone")
 RENEWS: Final = ENDS_A_RUN | {"network_disconnect"}
 """After these a container has another network namespace, or another end of a network in it."""
 
-NOT_FROM_LABELS: Final = frozenset({"exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion"})
+NOT_FROM_LABELS: Final = frozenset({
+    "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze",
+})  # fmt: skip
 """Their undos are in the ledger alone."""
 
 NEVER_ENDED: Final = frozenset({"own"})
@@ -228,6 +230,10 @@ def _reordered(dice: random.Random) -> dict[str, object]:
     return {**_some(dice), "delay": "20ms"}
 
 
+def _stopped(dice: random.Random) -> dict[str, object]:
+    return {**_anyone(dice), "name": dice.choice(("sleep", "sh"))}
+
+
 def _disconnected(dice: random.Random) -> dict[str, object]:
     target, network = dice.choice((("api", "front"), ("api", "back"), ("web", "front"), ("job", "back")))
     return {"target": target, "network": network}
@@ -251,6 +257,7 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
     "container_stop": _graceful,
     "container_restart": _graceful,
     "container_pause": _anyone,
+    "process_freeze": _stopped,
     "exec": _command,
     "network_disconnect": _disconnected,
     "network_partition": _cut_off,
@@ -265,7 +272,7 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
 }
 """Every fault there is but NOT_DRAWN, with its parameters."""
 
-NOT_DRAWN: Final = frozenset({"cpu_stress", "memory_stress", "network_bandwidth", "dns_failure"})
+NOT_DRAWN: Final = frozenset({"cpu_stress", "memory_stress", "network_bandwidth", "dns_failure", "process_kill"})
 """Tried by tests of their own alone."""
 
 

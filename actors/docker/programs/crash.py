@@ -8,6 +8,7 @@ Runs in the host's process namespace. Decides by cgroup which process is a conta
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 LENGTHS = range(12, 65)
 """Of an id: from as short as docker shows it to whole."""
@@ -75,21 +76,35 @@ def crash(container: str, pids: list[int]) -> str:
 
 
 def kill(pid: int, container: str) -> str:
-    """SIGKILL, through a handle on this very process, so that a number given to another since is never hit."""
+    """SIGKILL to it, where it is of this container; an error, or nothing. Raises OSError."""
+    sent = send(pid, signal.SIGKILL, lambda: container in cgroup_of(pid))
+    return "" if sent else f"process {pid} is gone"
+
+
+def send(pid: int, number: int, still: Callable[[], bool]) -> bool:
+    """A signal, through a handle on this very process, so that a number given to another since is never hit.
+
+    False where it is gone, or not `still` the one that is meant. Raises OSError.
+    """
     try:
         handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
     except OSError:  # a kernel or a system call filter from before 2020: a look just before has to do
-        if container not in cgroup_of(pid):
-            return f"process {pid} is gone"
-        os.kill(pid, signal.SIGKILL)
-        return ""
+        handle = -1
     try:
-        if container not in cgroup_of(pid):
-            return f"process {pid} is gone"
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        if not still():
+            return False
+        if handle < 0:
+            os.kill(pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
     finally:
-        os.close(handle)
-    return ""
+        if handle >= 0:
+            os.close(handle)
+    return True
 
 
 if __name__ == "__main__":

@@ -87,10 +87,10 @@ class Group:
             return None
         return told if isinstance(told, dict) else None
 
-    def keep(self, kind: str, told: dict[str, object]) -> None:
-        """Keep it, unless there is something kept. Raises Failed."""
+    def keep(self, kind: str, told: dict[str, object], flags: int = os.XATTR_CREATE) -> None:
+        """Keep it, with these flags only where nothing is kept. Raises Failed."""
         try:
-            os.setxattr(self.folder, RECORD + kind, json.dumps(told).encode(), os.XATTR_CREATE)
+            os.setxattr(self.folder, RECORD + kind, json.dumps(told).encode(), flags)
         except FileExistsError:
             raise Failed(f"another fault limits its {kind} already") from None
         except OSError as error:
