@@ -191,9 +191,10 @@ def _unit(field: Mapping[str, JsonValue]) -> str:
     if any(isinstance(form, dict) and "$ref" in form for form in forms):
         return "mapping"
     words = {"string": "text", "boolean": "true or false", "number": "number", "integer": "number"}
-    if field["type"] != "array":
-        return words[str(field["type"])]
-    items = field.get("items")
+    plain = next((form for form in forms if isinstance(form, dict) and form.get("type") != "null"), {})
+    if plain["type"] != "array":
+        return words[str(plain["type"])]
+    items = plain.get("items")
     return "list of numbers" if isinstance(items, dict) and items.get("type") == "integer" else "list of text"
 
 

@@ -129,6 +129,7 @@ def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = 
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
         "--read-only", "--network", "none", "--pid", "host", "--cgroupns", "host", "--userns", "host", "--user", "0:0",
         "--cap-drop", "ALL", *allowed, "--security-opt", "apparmor=unconfined",
-        "--volume", "/sys/fs/cgroup:/host-cgroup", "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", program, *arguments,
+        "--volume", "/sys/fs/cgroup:/host-cgroup", "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S",
+        program, *arguments,
     )  # fmt: skip
     return DockerCommand(argv=argv, deadline_s=DEADLINE_S)
