@@ -76,8 +76,8 @@ def test_what_is_killed_is_gone_and_the_main_process_is_not(served: Coordinator,
     eventually(lambda: len(states(target)) == 1, "their end")
 
     left = states(target)
-    odd = [{"type": "process_kill", "name": "sh"}, {"type": "process_freeze", "name": "nginx"}]
-    execution_id = served.submit(scenario([*odd], names=[target.name], duration="1s"))
+    odd: list[dict[str, object]] = [{"type": "process_kill", "name": "sh"}, {"type": "process_freeze", "name": "nginx"}]
+    execution_id = served.submit(scenario(odd, names=[target.name], duration="1s"))
     eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
     execution = served.execution(execution_id)
     assert (execution["verdict"], execution["undo"]) == ("not_injected", "complete")
