@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from actors.docker.simulated_line import WrongUsage, known_signal, parse
 from actors.docker.simulated_state import ConnectionCut, EngineError
 from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, NETNS_PROGRAM, DockerCommand, Outcome
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
-from coordinator.faults.lifecycle import SIGNALS
 from coordinator.faults.limits import LIMITS_PROGRAM
 from coordinator.faults.processes import SIGNALS_PROGRAM
 from coordinator.faults.stress import STRESS_PROGRAM
@@ -35,24 +35,6 @@ RUN: Final = frozenset({
     "--cap-add", "--security-opt", "--entrypoint", "--volume",
 })  # fmt: skip
 EXEC: Final = frozenset({"-e", "--env", "-u", "--user", "-w", "--workdir"})
-FLAGS: Final = frozenset({"-d", "--detach", "-i", "--interactive", "-t", "--tty", "--privileged", "-f", "--force",
-    "--rm", "--read-only", "--no-healthcheck"})  # fmt: skip
-
-
-class WrongUsage(Exception):
-    """The command line itself is refused; nothing reached the engine."""
-
-
-@dataclass(slots=True)
-class _Line:
-    """A command line taken apart: options with their values, and what follows them."""
-
-    values: list[tuple[str, str]] = field(default_factory=list)
-    rest: list[str] = field(default_factory=list)
-
-    def value(self, names: frozenset[str], default: str) -> str:
-        """The last value given."""
-        return next((value for name, value in reversed(self.values) if name in names), default)
 
 
 @dataclass(slots=True)
@@ -130,10 +112,10 @@ class SimulatedRunner:
     # -- verbs -----------------------------------------------------------------------------------------------------
 
     async def _pause(self, argv: list[str], console: _Console) -> None:
-        await self._side_by_side(_parse(argv, frozenset()).rest, "pause", self._engine.pause, console)
+        await self._side_by_side(parse(argv, frozenset()).rest, "pause", self._engine.pause, console)
 
     async def _unpause(self, argv: list[str], console: _Console) -> None:
-        await self._side_by_side(_parse(argv, frozenset()).rest, "unpause", self._engine.unpause, console)
+        await self._side_by_side(parse(argv, frozenset()).rest, "unpause", self._engine.unpause, console)
 
     async def _side_by_side(
         self, references: list[str], verb: str, change: Callable[[str], None], console: _Console
@@ -144,8 +126,8 @@ class SimulatedRunner:
         await self._each(references, self._engine.pace.of(verb), work, console)
 
     async def _kill(self, argv: list[str], console: _Console) -> None:
-        line = _parse(argv, SIGNAL)
-        signal = _signal(line.value(SIGNAL, "SIGKILL"))
+        line = parse(argv, SIGNAL)
+        signal = known_signal(line.value(SIGNAL, "SIGKILL"))
 
         def work(reference: str, delay_s: float) -> Callable[[], Awaitable[None]]:
             return lambda: self._engine.kill(reference, signal, delay_s)
@@ -154,7 +136,7 @@ class SimulatedRunner:
         await self._each(line.rest, self._engine.pace.kill * 0.8, work, console, prefix="Cannot kill container: {}: ")
 
     async def _stop(self, argv: list[str], console: _Console) -> None:
-        line = _parse(argv, GRACE)
+        line = parse(argv, GRACE)
         grace = float(line.value(GRACE, str(DEFAULT_GRACE_S)))
 
         def work(reference: str, delay_s: float) -> Callable[[], Awaitable[None]]:
@@ -163,7 +145,7 @@ class SimulatedRunner:
         await self._each(line.rest, self._engine.pace.stop * 0.8, work, console)
 
     async def _restart(self, argv: list[str], console: _Console) -> None:
-        line = _parse(argv, GRACE)
+        line = parse(argv, GRACE)
         grace = float(line.value(GRACE, str(DEFAULT_GRACE_S)))
 
         def work(reference: str, delay_s: float) -> Callable[[], Awaitable[None]]:
@@ -174,7 +156,7 @@ class SimulatedRunner:
     async def _start(self, argv: list[str], console: _Console) -> None:
         """One after another: a command that is killed has not asked for the rest."""
         failed = []
-        for reference in _parse(argv, frozenset()).rest:
+        for reference in parse(argv, frozenset()).rest:
 
             async def work(reference: str = reference) -> None:
                 await self._engine.start(reference)
@@ -185,7 +167,7 @@ class SimulatedRunner:
             console.fail(f"Error: failed to start containers: {', '.join(failed)}")
 
     async def _exec(self, argv: list[str], console: _Console) -> None:
-        reference, *inner = _parse(argv, EXEC).rest
+        reference, *inner = parse(argv, EXEC).rest
         ended: list[tuple[int, str, str]] = []
 
         async def work() -> None:
@@ -208,7 +190,7 @@ class SimulatedRunner:
 
     async def _helper(self, argv: list[str], console: _Console) -> None:
         """`docker run` of a helper's program; the engine has no other image."""
-        line = _parse(argv, RUN)
+        line = parse(argv, RUN)
         image, *inner = line.rest
         if image == HELPER_IMAGE and NETNS_PROGRAM in inner:
             container_id = line.value(frozenset({"--network"}), "").removeprefix("container:")
@@ -284,7 +266,7 @@ class SimulatedRunner:
 
     async def _remove(self, argv: list[str], console: _Console) -> None:
         """`docker rm --force`: with what runs in it."""
-        for reference in _parse(argv, frozenset()).rest:
+        for reference in parse(argv, frozenset()).rest:
             # Looked for only when it is its turn, as the engine does.
             change = partial(self._engine.state.remove, reference)
             await self._ask(reference, partial(self._engine.act, "kill", reference, 0.0, change), console)
@@ -310,7 +292,7 @@ class SimulatedRunner:
 
     async def _network(self, argv: list[str], console: _Console) -> None:
         """`docker network disconnect` and `connect`."""
-        line = _parse(argv[1:], CONNECT)
+        line = parse(argv[1:], CONNECT)
         verbs = {"disconnect": self._engine.state.disconnect, "connect": self._engine.state.connect}
         if argv[0] not in verbs:
             raise WrongUsage(f"docker: unknown command: docker network {argv[0]}")
@@ -319,7 +301,7 @@ class SimulatedRunner:
         await self._ask(reference, lambda: self._engine.act("network", reference, 0.0, change), console, echo=False)
 
     async def _volume(self, argv: list[str], console: _Console) -> None:
-        line = _parse(argv[1:], LABEL)
+        line = parse(argv[1:], LABEL)
         volumes = self._engine.state.volumes
         name = line.rest[0]
 
@@ -373,29 +355,3 @@ class SimulatedRunner:
         if echo:
             console.stdout.append(reference)
         return True
-
-
-def _parse(argv: list[str], valued: frozenset[str]) -> _Line:
-    """Options up to the first word that is none; everything after it belongs to the command."""
-    line = _Line()
-    words = list(argv)
-    while words and words[0].startswith("-"):
-        name, equals, value = words.pop(0).partition("=")
-        if name in valued:
-            if not equals and not words:
-                raise WrongUsage(f"flag needs an argument: {name}")
-            line.values.append((name, value if equals else words.pop(0)))
-        elif name not in FLAGS:
-            raise WrongUsage(f"unknown flag: {name}")
-    line.rest = words
-    if not line.rest:
-        raise WrongUsage("docker: requires at least 1 argument")
-    return line
-
-
-def _signal(text: str) -> str:
-    numbers = {str(number): name for name, number in SIGNALS.items()}
-    name = numbers.get(text, text if text.startswith("SIG") else f"SIG{text}")
-    if name not in SIGNALS:
-        raise WrongUsage(f"Error response from daemon: Invalid signal: {text}")
-    return name
