@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from coordinator.faults.lifecycle import SIGNALS
+from coordinator.faults.lifecycle import signal_name
 
 FLAGS: Final = frozenset({"-d", "--detach", "-i", "--interactive", "-t", "--tty", "--privileged", "-f", "--force",
     "--rm", "--read-only", "--no-healthcheck"})  # fmt: skip
@@ -46,8 +46,8 @@ def parse(argv: list[str], valued: frozenset[str]) -> Line:
 
 
 def known_signal(text: str) -> str:
-    numbers = {str(number): name for name, number in SIGNALS.items()}
-    name = numbers.get(text, text if text.startswith("SIG") else f"SIG{text}")
-    if name not in SIGNALS:
-        raise WrongUsage(f"Error response from daemon: Invalid signal: {text}")
-    return name
+    """The name of a signal that docker knows. Raises WrongUsage."""
+    try:
+        return signal_name(text)
+    except ValueError:
+        raise WrongUsage(f"Error response from daemon: Invalid signal: {text}") from None
