@@ -92,7 +92,8 @@ def stopped(pid: int) -> bool:
     states = []
     try:
         for name in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  # as above
-            with open(f"/proc/{pid}/task/{name}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            path = f"/proc/{pid}/task/{name}/stat"
+            with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
                 states.append(file.read().rpartition(")")[2].split()[0])
     except OSError:
         return False
