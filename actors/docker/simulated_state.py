@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from actors.docker.programs.hosts import Seen, missing
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, NetworkAttachment, PublishedPort
 from coordinator.faults.leftovers import Sight
 from coordinator.faults.lifecycle import SIGNALS
@@ -78,6 +79,24 @@ class SimulatedContainer:
     """Set when the present run ends."""
     rules: dict[str, Rules] = field(default_factory=dict)
     """What was put into its network namespace, by the fault's id; it ends with the run."""
+
+    lines: list[bytes] = field(default_factory=list)
+    """Of its /etc/hosts, which the engine makes anew for each run: those with its own name."""
+
+    def hosts(self) -> Seen:
+        """Its /etc/hosts, and the addresses it has."""
+        own = frozenset(address.encode() for address in self.networks.values())
+        return Seen(b"".join(line + b"\n" for line in self.lines), own)
+
+    def line(self, network: str) -> bytes:
+        """What the engine writes there for its place in a network."""
+        return f"{self.networks[network]}\t{self.id[:12]}".encode()
+
+    def mend(self, then: Seen) -> None:
+        """As hosts.py does."""
+        self.lines += missing(then, self.hosts(), self.id[:12].encode())
+        if sorted(self.lines) == sorted(then.text.splitlines()):
+            self.lines = then.text.splitlines()
 
     @property
     def up(self) -> bool:
@@ -175,6 +194,8 @@ class EngineState:
         if network not in container.networks:
             raise EngineError(f"container {container.id} is not connected to network {network}")
         container.left[network] = container.networks.pop(network)
+        # As engine 20.10 does: those of its other networks go with them.
+        container.lines.clear()
         self._emit_network(container, network, "disconnect")
 
     def connect(self, network: str, reference: str) -> None:
@@ -185,6 +206,8 @@ class EngineState:
         if network not in container.left:
             raise EngineError(f"network {network} not found")
         container.networks[network] = container.left.pop(network)
+        if container.up:
+            container.lines.append(container.line(network))
         self._emit_network(container, network, "connect")
 
     def put(self, container: SimulatedContainer, mark: str, text: str) -> None:
@@ -257,6 +280,7 @@ class EngineState:
         container.health = "starting" if container.checked else ""
         container.stopped_by_hand = False
         container.ended = anyio.Event()
+        container.lines = [container.line(network) for network in sorted(container.networks)]
         self._emit_networks(container, "connect")
         self._emit(container, "start")
 

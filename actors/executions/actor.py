@@ -397,4 +397,5 @@ class ExecutionsActor:
 def left_of(row: FaultRow) -> tuple[str, ...]:
     """The commands that would put back what is not, last injected first."""
     put_back = {target.container_id for target in row.fault.targets if target.undone_at is not None}
-    return tuple(undo.command.shown() for undo in reversed(row.undos) if undo.container_id not in put_back)
+    owed = [undo for undo in reversed(row.undos) if undo.container_id not in put_back]
+    return tuple(command for undo in owed for command in undo.shown())

@@ -134,7 +134,7 @@ def save_fault(row: FaultRow) -> SaveFault:
             name=undo.name,
             started_at=undo.started_at,
             pre_state=row.pre_states.get(undo.container_id, ""),
-            undo_command=undo.command.shown(),
+            undo_command=" && ".join(undo.shown()),
         )
         for undo in row.undos
     }

@@ -100,6 +100,8 @@ def _refusal(stderr: str) -> str:
 def status(kind: type[FaultSpec], abilities: Abilities) -> Status:
     """What is to be expected of faults of this kind, where an engine and the docker command line are there."""
     if not kind.by_helper:
+        if kind.undo_by_helper and abilities.helper.state == NOT_HERE:
+            return Status(state=FALLBACK, why=f"its undo is not exact without a helper: {abilities.helper.why}")
         return Status(state=READY)
     among = _beside(abilities) if kind.in_cgroups else abilities.processes
     by_helper = _by(kind, abilities.helper if kind.in_network else among)

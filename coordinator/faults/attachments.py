@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import KEPT, DockerCommand, beside_hosts
 from coordinator.faults.facts import ContainerFacts, ContainerState, NetworkAttachment
 from coordinator.faults.looks import Detached, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
@@ -24,7 +24,12 @@ class NetworkDisconnect(FaultSpec):
     network: str = Field(min_length=1, description="the network's name, as docker network ls shows it")
 
     summary: ClassVar[str] = "Takes the container out of a network: its interface and its names there are gone."
-    undo_text: ClassVar[str] = "connected again with the same aliases and the addresses that were asked for"
+    undo_text: ClassVar[str] = (
+        "connected again with the same aliases and the addresses that were asked for, and /etc/hosts as it was; without"
+        " a helper its lines for other networks are back only after the container's next start"
+    )
+    needs: ClassVar[str] = "a Docker engine; the helper image (HELPER_IMAGE) for the undo of /etc/hosts"
+    undo_by_helper: ClassVar[bool] = True
     mechanism: ClassVar[str] = "docker network disconnect"
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
@@ -59,6 +64,7 @@ def _target(container: ContainerFacts, attachment: NetworkAttachment) -> TargetP
         needed_in=tuple(ContainerState),
         restores=None,
         attaches=attachment.name,
+        mend=beside_hosts(container.id, "mend", KEPT),
     )
     return TargetPlan(
         container_id=container.id,
@@ -68,6 +74,7 @@ def _target(container: ContainerFacts, attachment: NetworkAttachment) -> TargetP
         inject=DockerCommand(argv=("network", "disconnect", attachment.name, container.id)),
         effect=Detached(network=attachment.name),
         undo=undo,
+        keep=beside_hosts(container.id, "keep"),
     )
 
 

@@ -47,8 +47,16 @@ FAULT: Final = "{fault}"
 MARK: Final = "{mark}"
 """Stands in argv, alone, for what names a fault inside a kernel: its id, execution, instance and deadline."""
 
+KEPT: Final = "{kept}"
+"""Stands in argv, alone, for what was read of a target when its fault was armed."""
+
+HOSTS_PROGRAM: Final = f"{HELPER_PROGRAMS}/hosts.py"
+"""What acts on a target's own /etc/hosts."""
+
 _NAMESPACE: Final = "container:"
-_SHOWN: Final = {HELPER_IMAGE: HELPER_IMAGE_SHOWN, FAULT: "${FAULT}", MARK: "${MARK}"}
+_SHOWN: Final = {HELPER_IMAGE: HELPER_IMAGE_SHOWN, FAULT: "${FAULT}", MARK: "${MARK}", KEPT: "${KEPT}"}
+SHOWN: Final = frozenset(_SHOWN.values())
+"""What stands in a shown command for what is known only when it runs."""
 
 
 class EnvEntry(Value):
@@ -142,6 +150,16 @@ def in_namespace(container_id: str, *arguments: str) -> DockerCommand:
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
         "--read-only", "--network", f"{_NAMESPACE}{container_id}", "--user", "0:0", "--cap-drop", "ALL", *allowed,
         "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", NETNS_PROGRAM, *arguments,
+    )  # fmt: skip
+    return DockerCommand(argv=argv, deadline_s=NAMESPACE_DEADLINE_S)
+
+
+def beside_hosts(container_id: str, *arguments: str) -> DockerCommand:
+    """HOSTS_PROGRAM with a container's own /etc/hosts, which whoever joins its network namespace has too, to write."""
+    argv = (
+        "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
+        "--network", f"{_NAMESPACE}{container_id}", "--user", "0:0", "--cap-drop", "ALL",
+        "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S", HOSTS_PROGRAM, *arguments,
     )  # fmt: skip
     return DockerCommand(argv=argv, deadline_s=NAMESPACE_DEADLINE_S)
 

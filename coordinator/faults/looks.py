@@ -125,6 +125,19 @@ class Undo(Value):
     attaches: str = ""
     any_run: bool = False
     """Owed to a later run as well: what it takes back bears the fault's name, and so nothing else is touched."""
+    mend: DockerCommand | None = None
+    """Run when all else is undone, until it succeeds, in the run it was planned for alone; the engine makes anew for
+    each run what it puts back.
+    """
+
+    def shown(self) -> tuple[str, ...]:
+        """Its commands for a person, in their order."""
+        return tuple(command.shown() for command in (self.command, self.mend) if command is not None)
+
+    def to_mend(self, container: ContainerFacts | None) -> bool:
+        """Whether `mend` has something to put back in the container as it is."""
+        up = container is not None and container.state in UP
+        return self.mend is not None and container is not None and up and container.started_at == self.started_at
 
     @property
     def looked_at(self) -> bool:

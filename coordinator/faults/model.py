@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import KEPT, DockerCommand
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.faults.looks import Look, Undo
 from coordinator.quantities import Duration
@@ -25,6 +25,15 @@ class TargetPlan(Value):
     inject: DockerCommand
     effect: Look
     undo: Undo | None
+    keep: DockerCommand | None = None
+    """Run when it is armed: what it prints takes the place of KEPT in what mends."""
+
+    def with_kept(self, text: str | None) -> TargetPlan:
+        """The same, its undo knowing what `keep` printed; without the mending where it did not work (None)."""
+        if self.undo is None or self.undo.mend is None:
+            return self
+        mend = None if text is None else self.undo.mend.filled({KEPT: text})
+        return self.model_copy(update={"undo": self.undo.model_copy(update={"mend": mend})})
 
 
 class Untouched(Value):
@@ -69,7 +78,10 @@ class FaultPlan(Value):
 
 
 def _filled(target: TargetPlan, values: Mapping[str, str]) -> TargetPlan:
-    undo = target.undo and target.undo.model_copy(update={"command": target.undo.command.filled(values)})
+    undo = target.undo
+    if undo is not None:
+        mend = undo.mend and undo.mend.filled(values)
+        undo = undo.model_copy(update={"command": undo.command.filled(values), "mend": mend})
     return target.model_copy(update={"inject": target.inject.filled(values), "undo": undo})
 
 
@@ -89,6 +101,8 @@ class FaultSpec(BaseModel, ABC):
     """What must be there, in one line."""
     by_helper: ClassVar[bool] = False
     """Whether a helper does it, whose image must be there before its time."""
+    undo_by_helper: ClassVar[bool] = False
+    """Whether a helper in the target's network namespace does a part of the undo, which is left out without one."""
     in_network: ClassVar[bool] = False
     """Whether the helper acts in a network namespace, and the host itself where it may; else among processes."""
     in_cgroups: ClassVar[bool] = False

@@ -137,7 +137,7 @@ class _Following:
         plan = injection.planned(containers, around)
         if not plan.targets:
             return
-        await injection.make_ready(plan)
+        plan = await injection.made_ready(plan)
         row, ids = injection.armed_row, {target.container_id for target in plan.targets}
         undos = (*(undo for undo in row.undos if undo.container_id not in ids), *plan.undos)
         await injection.save(row.model_copy(update={"undos": undos, "unsettled": tuple(sorted(ids))}))

@@ -24,6 +24,7 @@ from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit
 from coordinator.scenarios.follow import follow
+from coordinator.scenarios.keeping import keeping
 from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
 
 LEAD_S: Final = 2.0
@@ -165,7 +166,7 @@ class Injection:
             self._left_out(missing[:12], "no longer exists")
         for left in self.plan.untouched:
             self._left_out(left.name, left.why)
-        await self.make_ready(self.plan)
+        self.plan = await self.made_ready(self.plan)
         if self.plan.targets or self.plan.untouched:
             await self.save(self._first_row())
         if self.plan.targets:
@@ -178,10 +179,14 @@ class Injection:
         """The plan for these containers, with this fault's own id in its commands. Raises Refused."""
         return self.spec.plan(containers, around).filled({FAULT: self.id, MARK: f"fault={self.id} {self.mark}"})
 
-    async def make_ready(self, plan: FaultPlan) -> None:
-        """Whatever its commands need takes its time now, not when the fault is due. Raises AbilityMissing."""
+    async def made_ready(self, plan: FaultPlan) -> FaultPlan:
+        """The plan with what its undos have to know of the targets as they are.
+
+        Whatever its commands need takes its time now, not when the fault is due. Raises AbilityMissing.
+        """
         if self.hands is not None:
             await self.hands.ready([target.inject for target in plan.targets])
+        return await keeping(plan, self.tools.runner, self.execution_id, self.id, self.tell)
 
     def _left_out(self, name: str, why: str) -> None:
         self.not_injected.append(f"{self.spec.type}: {name}: {why}")
@@ -378,7 +383,7 @@ def _injecting(plan: FaultPlan) -> tuple[str, ...]:
 
 def _undoing(plan: FaultPlan) -> tuple[str, ...]:
     """The commands that undo, for people, last injected first."""
-    return tuple(undo.command.shown() for undo in reversed(plan.undos))
+    return tuple(command for undo in reversed(plan.undos) for command in undo.shown())
 
 
 def _refuse_unstarted(outcomes: Sequence[Outcome]) -> None:

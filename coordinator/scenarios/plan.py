@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from coordinator.errors import Refused
 from coordinator.faults.catalogue import Fault
-from coordinator.faults.commands import HELPER_IMAGE_SHOWN, DockerCommand
+from coordinator.faults.commands import SHOWN, DockerCommand
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.faults.looks import Undo
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
@@ -222,7 +222,8 @@ def _undo_seconds(faults: Sequence[PlannedFault]) -> float:
 
 
 def _undo_cost(undo: Undo) -> float:
-    return UNDO_SECONDS.get(undo.command.argv[0], UNDO_SECONDS["start"])
+    commands = [command for command in (undo.command, undo.mend) if command is not None]
+    return sum(UNDO_SECONDS.get(command.argv[0], UNDO_SECONDS["start"]) for command in commands)
 
 
 def _hash(scenario: Scenario, seed: int, selection: Mapping[str, Selected], faults: Sequence[PlannedFault]) -> str:
@@ -295,11 +296,15 @@ def _fault_shown(fault: PlannedFault) -> list[str]:
     lines = _wrapped(head, "  ", "      ")
     for target in fault.plan.targets:
         lines.append(f"    {target.name}")
+        if target.keep is not None:
+            lines += _command_shown("keep", target.keep, target.container_id)
         lines += _command_shown("inject", target.inject, target.container_id)
         if target.undo is None:
             lines.append("      undo    none")
         else:
             lines += _command_shown("undo", target.undo.command, target.container_id)
+            if target.undo.mend is not None:
+                lines += _command_shown("then", target.undo.mend, target.container_id)
     lines += [line for one in fault.plan.untouched for line in _wrapped(f"{one.name} {one.why}", "    ", "      ")]
     if not fault.plan.targets:
         lines.append("    nothing to do")
@@ -314,7 +319,7 @@ def _command_shown(label: str, command: DockerCommand, container_id: str) -> lis
         return [first + text]
     lines, current = [], first
     for word in shlex.split(text):
-        quoted = word if word == HELPER_IMAGE_SHOWN else shlex.quote(word)
+        quoted = word if word in SHOWN else shlex.quote(word)
         if len(current) + len(quoted) + 2 > WIDTH and current.strip():
             lines.append(current.rstrip() + " \\")
             current = " " * 16

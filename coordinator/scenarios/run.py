@@ -13,7 +13,7 @@ from typing import Final
 
 import anyio
 
-from coordinator.errors import CoordinatorError
+from coordinator.errors import AbilityMissing, CoordinatorError
 from coordinator.faults.facts import ContainerFacts
 from coordinator.logging import action, continuing
 from coordinator.ports import Prober
@@ -257,6 +257,12 @@ class Player:
         commands = {each.inject for fault in plan.faults for each in fault.plan.targets if each.inject.of_helper}
         if commands and self._stage.hands is not None:
             await self._stage.hands.ready(sorted(commands, key=lambda command: command.argv))
+        keeping = [each.keep for fault in plan.faults for each in fault.plan.targets if each.keep is not None]
+        if keeping and self._stage.hands is not None:
+            try:
+                await self._stage.hands.ready(keeping[:1])
+            except AbilityMissing as error:
+                self._journal.tell("warning", f"not every undo will be exact: {error}", level="WARNING")
 
     async def _sample_and_play(self) -> None:
         stage = self._stage

@@ -111,6 +111,7 @@ class _Attempt:
         self._attempted = set(row.attempted)
         self._ended: dict[str, tuple[datetime, Need]] = {}
         self._untouched: set[str] = set()
+        self._mending: list[Undo] = []
         self._engine_known = False
         self._foreign = False
         self._answering = answering
@@ -167,14 +168,27 @@ class _Attempt:
         if not self._engine_known and not await self._is_our_engine():
             return False
         needed = await self._look()
-        if not needed:
+        if not needed and not self._mending:
             self._error = SETTLING
             return False
-        await self._remember_attempt(needed)
-        await self._run(needed)
-        for undo in await self._look():
-            self._error = self._error or f"{undo.name} is unchanged after `{undo.command.shown()}`"
+        if needed:
+            await self._remember_attempt(needed)
+            await self._run(needed)
+            for undo in await self._look():
+                self._error = self._error or f"{undo.name} is unchanged after `{undo.command.shown()}`"
+        await self._mend()
         return True
+
+    async def _mend(self) -> None:
+        """What is left to do where all else is undone."""
+        mending = [(undo, undo.mend) for undo in self._mending if undo.mend is not None]
+        whose = self._row.fault.execution_id, self._row.fault.id
+        outcomes = await run_all(self._runner, [command.on_behalf(*whose) for _, command in mending])
+        for (undo, _), outcome in zip(mending, outcomes, strict=True):
+            if outcome.ok:
+                self._end(undo, Need.DONE)
+            else:
+                self._error = failure_text(outcome)
 
     async def _is_our_engine(self) -> bool:
         engine = await self._facts.engine()
@@ -216,7 +230,7 @@ class _Attempt:
             return []
         containers = {c.id: c for c in await self._facts.containers({undo.container_id for undo in self._open})}
         self._answering.setdefault(self._row.fault.id, self._clock.monotonic())
-        needed = []
+        needed, self._mending = [], []
         for undo in tuple(self._open):
             container = containers.get(undo.container_id)
             state = self._need(undo, container)
@@ -224,7 +238,10 @@ class _Attempt:
                 needed.append(undo)
             elif container is None or not self._may_still_happen(undo):
                 self._note_untouched(undo, container, state)
-                self._end(undo, state)
+                if undo.to_mend(container):
+                    self._mending.append(undo)
+                else:
+                    self._end(undo, state)
         return needed
 
     def _need(self, undo: Undo, container: ContainerFacts | None) -> Need:

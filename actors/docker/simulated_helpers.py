@@ -1,0 +1,148 @@
+"""The programs of helpers on the simulated engine: what each does to its containers, as the real ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from actors.docker.programs.hosts import packed, unpacked
+from actors.docker.simulated_state import EngineError, SimulatedContainer
+from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NETNS_PROGRAM
+from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
+from coordinator.faults.limits import LIMITS_PROGRAM
+from coordinator.faults.processes import SIGNALS_PROGRAM
+from coordinator.faults.stress import STRESS_PROGRAM
+
+if TYPE_CHECKING:
+    from actors.docker.simulated import SimulatedEngine
+
+CRASH_PROGRAM: Final = f"{HELPER_PROGRAMS}/crash.py"
+Work = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Console:
+    """What a process prints, and how it ends."""
+
+    stdout: list[str] = field(default_factory=list)
+    stderr: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+    def fail(self, text: str, exit_code: int = 1) -> None:
+        """One line of standard error."""
+        self.stderr.append(text)
+        self.exit_code = exit_code
+
+
+def helper_program(
+    engine: SimulatedEngine, namespace: str, argv: Sequence[str], console: Console
+) -> tuple[str, Work] | None:
+    """What the request is about, and what is done at its time; None for a program that is none of ours.
+
+    `namespace` is the container whose network the helper is in.
+    """
+    path = next((part for part in argv if part.startswith(HELPER_PROGRAMS)), "")
+    asked = list(argv[argv.index(path) + 1 :]) if path else []
+    programs = _Programs(engine, console, namespace, asked)
+    works = {
+        NETNS_PROGRAM: (namespace, programs.in_namespace),
+        HOSTS_PROGRAM: (namespace, programs.beside_hosts),
+        SCAN_PROGRAM: ("helper", programs.scan),
+        LIMITS_PROGRAM: ("helper", programs.limits),
+        STRESS_PROGRAM: ("helper", programs.limits),
+        SIGNALS_PROGRAM: ("helper", programs.limits),
+        CRASH_PROGRAM: ("helper", programs.crash),
+    }
+    return works.get(path)
+
+
+@dataclass(slots=True)
+class _Programs:
+    """One helper."""
+
+    engine: SimulatedEngine
+    console: Console
+    namespace: str
+    asked: list[str]
+
+    async def _begun(self, about: str) -> None:
+        await anyio.sleep(self.engine.duration("helper", about))
+        await self.engine.answering.wait()
+
+    async def crash(self) -> None:
+        """Each is killed behind the engine's back."""
+        await self._begun(" ".join(self.asked))
+        for reference in (each for each in self.asked if each != MANY):
+            container = self.engine.state.containers.get(reference)
+            if container is None or not container.up:
+                self._not_seen(reference)
+            else:
+                self.engine.die(reference)
+
+    async def limits(self) -> None:
+        """What limits.py, stress.py and signals.py do to a container, whose run holds it; loads add up."""
+        what, fault, *limit, reference = self.asked
+        kind = limit[0] if len(limit) == len(("kind", "value")) else fault
+        await self._begun(reference)
+        container = self.engine.state.containers.get(reference)
+        if what == "remove":
+            if container is not None:
+                container.limits = {name: each for name, each in container.limits.items() if each[0] != fault}
+        elif container is None or not container.up:
+            self._not_seen(reference)
+        elif what == "kill":
+            return
+        elif kind in container.limits:
+            self.console.fail(f"{reference[:12]}: another fault limits its {kind} already")
+        else:
+            container.limits[kind] = (fault, limit[1])
+
+    def _not_seen(self, reference: str) -> None:
+        self.console.fail(f"{reference[:12]}: no process of this container is seen from here")
+
+    async def scan(self) -> None:
+        """The program that looks into network namespaces: it tells, and takes out, what the state holds."""
+        state = self.engine.state
+        await self._begun(self.asked[0])
+        if self.asked[0] == "look":
+            self.console.stdout.append(state.sight.model_dump_json())
+            return
+        asked = parse_placed(self.asked[1])
+        kept = [
+            each.model_copy(update={"traces": tuple(
+                trace for trace in each.traces if Placed(inode=each.inode, trace=trace) not in asked
+            )})
+            for each in state.sight.namespaces
+        ]  # fmt: skip
+        state.sight = state.sight.model_copy(update={"namespaces": tuple(each for each in kept if each.traces)})
+        self.console.stdout.append(f"[{','.join(each.model_dump_json() for each in asked)}]")
+
+    async def in_namespace(self) -> None:
+        """What netns.py does in a container's network namespace: the container's run holds it."""
+        container = await self._joined()
+        match self.asked:
+            case ["put", mark, rules]:
+                self.engine.state.put(container, mark, rules)
+            case ["remove", fault]:
+                container.rules.pop(fault, None)
+            case _:
+                raise EngineError(f"netns.py: {self.asked}")
+
+    async def beside_hosts(self) -> None:
+        """What hosts.py does to the /etc/hosts of a container's run."""
+        container = await self._joined()
+        if self.asked[0] == "keep":
+            self.console.stdout.append(packed(container.hosts()))
+        else:
+            container.mend(unpacked(self.asked[1]))
+
+    async def _joined(self) -> SimulatedContainer:
+        """The container whose network namespace the helper is in. Raises EngineError."""
+        await self._begun(self.namespace)
+        container = self.engine.state.containers.get(self.namespace)
+        if container is None or not container.up:
+            raise EngineError("cannot join network of a non running container")
+        return container
