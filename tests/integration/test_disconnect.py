@@ -1,6 +1,7 @@
 """A container taken out of its network on the real engine: measured from inside, and exactly as before afterwards."""
 
 import json
+from pathlib import Path
 
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
@@ -26,6 +27,11 @@ def networks(container: Container) -> list[str]:
     return list(json.loads(container.look("{{json .NetworkSettings.Networks}}")))
 
 
+def hosts(container: Container) -> bytes:
+    """Its /etc/hosts."""
+    return Path(container.look("{{.HostsPath}}")).read_bytes()
+
+
 def states(served: Coordinator, execution_id: str) -> list[str]:
     """Of its faults."""
     return [fault["state"] for fault in served.execution(execution_id)["faults"]]
@@ -39,7 +45,8 @@ def ended(served: Coordinator, execution_id: str) -> None:
 
 def test_out_of_a_network_and_in_again(served: Coordinator, containers: Sandbox) -> None:
     """While it is on, neither address nor alias answers and the other network still does; afterwards the chosen
-    address, the MAC address and the aliases are those of before, and what nobody chose is not pinned.
+    address, the MAC address and the aliases are those of before, /etc/hosts is byte for byte what it was, and what
+    nobody chose is not pinned.
     """
     subnet = ["--subnet", "10.213.77.0/28"]
     left, kept = containers.network("left", options=subnet), containers.network("kept")
@@ -49,7 +56,9 @@ def test_out_of_a_network_and_in_again(served: Coordinator, containers: Sandbox)
     peer = containers.run("peer", options=["--network", left])
     for one in (chosen, peer):
         docker("network", "connect", kept, one.id)
-    before = place(chosen, left), place(given, left)
+    with Path(given.look("{{.HostsPath}}")).open("ab") as mine:
+        mine.write(b"\n# mine\n192.0.2.1\tx")
+    before = place(chosen, left), place(given, left), hosts(chosen), hosts(given)
     assert reaches(peer, "api")
     assert reaches(peer, "db")
 
@@ -63,7 +72,7 @@ def test_out_of_a_network_and_in_again(served: Coordinator, containers: Sandbox)
 
     served.call("DELETE", f"/api/v1/executions/{execution_id}")
     ended(served, execution_id)
-    assert (place(chosen, left), place(given, left)) == before
+    assert (place(chosen, left), place(given, left), hosts(chosen), hosts(given)) == before
     assert reaches(peer, "api")
     assert reaches(peer, "db")
 

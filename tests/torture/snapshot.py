@@ -75,7 +75,8 @@ def look(stage: Stage, ended: Collection[str]) -> Snapshot:
         found[f"{letter}: files"] = _written(Path(shown["GraphDriver"]["Data"]["UpperDir"]))
         for name, text in _running(pid, renewed=renewed).items() if pid else ():
             found[f"{letter}: {name}"] = text
-        found[f"{letter}: hosts"] = _lines(Path(shown["HostsPath"]))
+        # The engine writes its lines for two networks in either order, when a run begins and when one is joined.
+        found[f"{letter}: hosts"] = _lines(Path(shown["HostsPath"]), in_order=not renewed)
         found[f"{letter}: resolver"] = _lines(Path(shown["ResolvConfPath"]))
     for identity in stage.networks:
         network = stage.api.inspect_network(identity)
@@ -173,10 +174,10 @@ def _written(layer: Path) -> str:
     return "\n".join(found)
 
 
-def _lines(path: Path) -> str:
-    """A file's lines, in order of the alphabet; empty where it cannot be read."""
+def _lines(path: Path, *, in_order: bool = False) -> str:
+    """A file's lines, in order of the alphabet unless their own counts; empty where it cannot be read."""
     try:
-        return "\n".join(sorted(path.read_text().splitlines()))
+        return path.read_text() if in_order else "\n".join(sorted(path.read_text().splitlines()))
     except OSError:
         return ""
 

@@ -191,17 +191,23 @@ def put_in_order(file: int, text: bytes) -> None:
 
 def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
+    match sys.argv[1:]:
+        case ["keep"]:
+            word, mode = "", os.O_RDONLY
+        case ["mend", word] if word:
+            mode = os.O_RDWR | os.O_APPEND
+        case _:
+            sys.stderr.write("usage: hosts.py keep | mend KEPT\n")
+            return USAGE
     try:
-        match sys.argv[1:]:
-            case ["keep"]:
-                file = os.open(HOSTS, os.O_RDONLY)
-                sys.stdout.write(f"{packed(look(file))}\n")
-            case ["mend", word]:
-                file = os.open(HOSTS, os.O_RDWR | os.O_APPEND)
+        file = os.open(HOSTS, mode)
+        try:
+            if word:
                 mend(file, unpacked(word), os.fsencode(os.uname().nodename))
-            case _:
-                sys.stderr.write("usage: hosts.py keep | mend KEPT\n")
-                return USAGE
+            else:
+                sys.stdout.write(f"{packed(look(file))}\n")
+        finally:
+            os.close(file)
     except (Failed, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return FAILED

@@ -18,6 +18,7 @@ from coordinator.faults.abilities import (
     status,
     tried,
 )
+from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import Outcome, in_namespace
 from coordinator.faults.lifecycle import CRASH, ContainerCrash, ContainerPause
@@ -87,6 +88,13 @@ def test_what_could_not_be_tried_says_why(outcome: Outcome, state: str, why: str
 def test_a_fault_by_the_engine_alone_is_ready() -> None:
     """Whatever helpers can or cannot."""
     assert status(ContainerPause, Abilities(helper=GONE, host=GONE)).state == "ready"
+
+
+def test_a_fault_whose_undo_alone_takes_a_helper_is_second_best_without() -> None:
+    """It is put and undone all the same, and what is missing is told."""
+    lost = status(NetworkDisconnect, Abilities(helper=GONE, host=GONE))
+    assert (lost.state, lost.why) == ("fallback", f"its undo is not exact without a helper: {GONE.why}")
+    assert status(NetworkDisconnect, Abilities(helper=NO_NFT)).state == "ready"
 
 
 @pytest.mark.parametrize(

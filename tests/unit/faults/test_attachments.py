@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from coordinator.faults.attachments import NetworkDisconnect
+from coordinator.faults.commands import HOSTS_PROGRAM
 from coordinator.faults.facts import ContainerFacts, ContainerState, NetworkAttachment
 from coordinator.faults.locks import lock_command, outlives_runs, parse_lock, undo_from_labels
 from coordinator.faults.looks import Detached
@@ -91,3 +92,34 @@ def test_its_undo_is_not_run_from_labels() -> None:
     assert outlives_runs(lock.undos[0])
     assert lock.undo == (f"docker network connect net {ID}",)
     assert NetworkDisconnect.fault_class is FaultClass.JOURNAL
+
+
+def test_what_is_kept_is_what_mends() -> None:
+    """What is read of the container when the fault is armed stands in the undo, and nothing mends where it was not."""
+    (target,) = disconnect().plan([container(NetworkAttachment(name="net"))]).targets
+    assert target.keep is not None
+    assert target.keep.argv[-2:] == (HOSTS_PROGRAM, "keep")
+    assert target.keep.argv[target.keep.argv.index("--network") + 1] == f"container:{ID}"
+
+    kept, lost = target.with_kept("eJwx").undo, target.with_kept(None).undo
+    assert kept is not None
+    assert kept.mend is not None
+    assert kept.mend.argv[-3:] == (HOSTS_PROGRAM, "mend", "eJwx")
+    assert [line.split()[1] for line in kept.shown()] == ["network", "run"]
+    assert lost is not None
+    assert lost.mend is None
+    assert len(lost.shown()) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "run", "mends"),
+    [("running", "2026-01-01T00:00:00Z", True), ("paused", "2026-01-01T00:00:00Z", True),
+     ("exited", "2026-01-01T00:00:00Z", False), ("running", "2026-01-01T00:00:09Z", False)],
+)  # fmt: skip
+def test_a_later_run_has_a_file_of_its_own(state: str, run: str, *, mends: bool) -> None:
+    """The engine makes it anew at each start: nothing is put into it."""
+    undo = disconnect().plan([container(NetworkAttachment(name="net"))]).targets[0].undo
+    assert undo is not None
+    facts = container(NetworkAttachment(name="net"), state=state).model_copy(update={"started_at": run})
+    assert undo.to_mend(facts) is mends
+    assert not undo.to_mend(None)
