@@ -66,7 +66,8 @@ async def no_mending(command: DockerCommand) -> None:
 
 async def test_the_other_networks_lines_are_back(house: Fleet) -> None:
     """What was there is durable before the fault is fired, and there again after it."""
-    before, kept = list(lines(house)), []
+    before = list(lines(house))
+    kept: list[DockerCommand | None] = []
 
     async def look(command: DockerCommand) -> None:
         if command.argv[:2] == ("network", "disconnect"):
