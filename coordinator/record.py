@@ -8,7 +8,6 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import Value
 from coordinator.faults.looks import Undo
 
@@ -136,6 +135,13 @@ class FaultRow(Value):
     def outstanding(self) -> bool:
         """Whether something may still have to be put back."""
         return self.fault.state not in ENDED
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The commands that would put back what is not, last injected first."""
+        put_back = {target.container_id for target in self.fault.targets if target.undone_at is not None}
+        owed = [undo for undo in reversed(self.undos) if undo.container_id not in put_back]
+        return tuple(command for undo in owed for command in undo.shown())
 
 
 class TargetRef(Value):
@@ -274,8 +280,3 @@ class Report(Value):
     probes: dict[str, Series] = {}
     left_broken: tuple[str, ...] = ()
     """Commands for a person to run; empty when everything was put back."""
-
-
-def commands_of(undos: tuple[Undo, ...]) -> tuple[DockerCommand, ...]:
-    """The undo commands in the order they run: last injected first."""
-    return tuple(undo.command for undo in reversed(undos))

@@ -17,7 +17,6 @@ from coordinator.ports import Prober, Random
 from coordinator.record import (
     Execution,
     ExecutionState,
-    FaultRow,
     Report,
     Sample,
     Series,
@@ -352,7 +351,7 @@ class ExecutionsActor:
         left: tuple[str, ...] = ()
         if execution.state is ExecutionState.FINISHED:
             rows = await self._tools.ledger.faults(execution_id=execution_id, outstanding=True)
-            left = tuple(command for row in reversed(rows) for command in left_of(row))
+            left = tuple(command for row in reversed(rows) for command in row.left)
         return Report(execution=execution, probes=series, left_broken=left)
 
     def live_samples(self, execution_id: str) -> Mapping[str, Sequence[Sample]] | None:
@@ -392,10 +391,3 @@ class ExecutionsActor:
                 await injection.done.wait()
                 return True
         return False
-
-
-def left_of(row: FaultRow) -> tuple[str, ...]:
-    """The commands that would put back what is not, last injected first."""
-    put_back = {target.container_id for target in row.fault.targets if target.undone_at is not None}
-    owed = [undo for undo in reversed(row.undos) if undo.container_id not in put_back]
-    return tuple(command for undo in owed for command in undo.shown())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,6 @@ def test_what_cannot_be_done_is_told(machine: Machine, ask: Ask) -> None:
         (hosts.ipv6, "", set()),
     ],
 )
-def test_addresses_are_read(read: Callable[[str], Set[bytes]], table: str, found: set[bytes]) -> None:
+def test_addresses_are_read(read: Callable[[str], AbstractSet[bytes]], table: str, found: set[bytes]) -> None:
     """Those of interfaces, neither the loopback's nor those of a link alone."""
     assert read(table) == found
