@@ -29,35 +29,22 @@ from typing import Any
 from actors.docker.programs import shaping
 from actors.docker.programs.emulation import ANSWERER, EMULATOR, Emulation
 from actors.docker.programs.fields import Malformed
+from actors.docker.programs.firewall import Firewall
 from actors.docker.programs.nft_tables import LEASE_S, Failed, Table, delete, tables
 from actors.docker.programs.shaping import Shaping
-from actors.docker.programs.traffic import Chain, traffic
 
 PATIENCE_S = 8.0
 """How long `hold` waits for a sign of life of whoever feeds it."""
 
 HEX_ID = re.compile(r"[0-9a-f]{32}")
 MARK = re.compile(r"fault=(\S+) execution=(\S+) instance=([A-Za-z0-9-]+) expires=(\d+)")
-DROP = "drop"
-RAW = -300
-"""Before the kernel has looked at the packet in any other way, connection tracking included."""
-
 OK, FAILED, USAGE = 0, 1, 2
-
-
-def drop(table: Table, wanted: dict[str, Any]) -> None:
-    """Packets from the other side are dropped where they arrive: whoever sent them learns nothing. Raises Malformed."""
-    match = traffic(wanted.get("match"), "match")
-    table.lease("from", match.ipv4, match.ipv6)
-    rules = tuple(f"{each} counter name hits drop" for each in match.matches())
-    table.chain(Chain("arriving", "prerouting", RAW, rules))
-    table.put()
 
 
 # ---------------------------------------------------------------- what may be asked
 
 
-KINDS = (DROP, *EMULATOR.kinds, *ANSWERER.kinds, *Shaping.kinds)
+KINDS = (*Firewall.kinds, *EMULATOR.kinds, *ANSWERER.kinds, *Shaping.kinds)
 
 
 class Namespace:
@@ -66,7 +53,8 @@ class Namespace:
     def __init__(self, *, stays: bool = False) -> None:
         """Where nobody stays only what the kernel does by itself can be put: nobody would be there for the rest."""
         self.emulations = tuple(Emulation(sort, tell) for sort in (EMULATOR, ANSWERER)) if stays else ()
-        self.shaping = Shaping()
+        self.keepers: tuple[Firewall | Shaping, ...] = (Firewall(), Shaping())
+        """Of what the kernel does by itself."""
         self.held: dict[str, Table] = {}
         self.deadlines: dict[str, float] = {}
 
@@ -96,7 +84,7 @@ class Namespace:
             raise Failed(f"RULES: an object with a kind is due, one of {', '.join(KINDS)}")
         # All that fits into the 128 characters of a comment; the fault is the table's name.
         whose = f"exec={matched[2].replace('-', '')} of={matched[3]} until={matched[4]}"
-        table = Table(fault, whose, "netdev" if wanted["kind"] in Shaping.kinds else "inet")
+        table = Table(fault, whose, Shaping.family if wanted["kind"] in Shaping.kinds else Firewall.family)
         try:
             self._make(table, wanted)
         except (Failed, Malformed) as error:
@@ -112,14 +100,12 @@ class Namespace:
     def _make(self, table: Table, wanted: dict[str, Any]) -> None:
         """By whoever plays its kind. Raises Failed, Malformed."""
         kind = wanted["kind"]
-        if kind == DROP:
-            drop(table, wanted)
-            return
-        if kind in Shaping.kinds:
-            if table.fault in self.shaping.outdated():
+        keeper = next((each for each in self.keepers if kind in each.kinds), None)
+        if keeper is not None:
+            if table.fault in keeper.outdated():
                 with self.passing():
-                    self.shaping.remake(table.fault)
-            self.shaping.put(table, wanted)
+                    keeper.remake(table.fault)
+            keeper.put(table, wanted)
             return
         emulation = next((each for each in self.emulations if kind in each.sort.kinds), None)
         if emulation is None:
@@ -137,11 +123,12 @@ class Namespace:
 
     def _take_out(self, fault: str) -> tuple[dict[str, Any] | None, dict[str, int]]:
         """The table as it was found, and what was done to packets. Raises Failed."""
-        self.shaping.forget(fault)
+        for keeper in self.keepers:
+            keeper.forget(fault)
         there = tables().get(fault)
         if there is not None:
             with self.passing():
-                delete(fault)
+                delete(fault, there["families"])
         did: dict[str, int] = {}
         for emulation in self.emulations:
             did |= emulation.forget(fault)
@@ -168,15 +155,20 @@ class Namespace:
                 table.renew()
             except Failed as error:
                 sys.stderr.write(f"{fault}: not renewed: {error}\n")
-        for fault in self.shaping.outdated():
-            try:
-                with self.passing():
-                    self.shaping.remake(fault)
-            except (Failed, Malformed) as error:
-                sys.stderr.write(f"{fault}: does not follow the interfaces: {error}\n")
+        for keeper in self.keepers:
+            self._follow(keeper)
         for fault, deadline in list(self.deadlines.items()):
             if time.monotonic() > deadline:
                 self.remove(fault)
+
+    def _follow(self, keeper: Firewall | Shaping) -> None:
+        """The interfaces that are here by now."""
+        for fault in keeper.outdated():
+            try:
+                with self.passing():
+                    keeper.remake(fault)
+            except (Failed, Malformed) as error:
+                sys.stderr.write(f"{fault}: does not follow the interfaces: {error}\n")
 
     def remove_all(self) -> int:
         """Take out everything that was put here; 0 when all is gone."""

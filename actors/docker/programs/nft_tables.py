@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 from actors.docker.programs.traffic import Chain
@@ -14,7 +15,6 @@ LEASE_S = 10.0
 COMMAND_S = 10
 NFT = "nft"
 PREFIX = "tc_"
-FAMILIES = ("inet", "netdev")
 
 
 class Failed(Exception):
@@ -71,17 +71,18 @@ def tables() -> dict[str, dict[str, Any]]:
     return found
 
 
-def delete(fault: str) -> None:
-    """Delete a fault's tables, whether they are there or not; looks afterwards. Raises Failed."""
-    for family in FAMILIES:
-        table = f"{family} {PREFIX}{fault}"
-        nft(f"table {table}\ndelete table {table}\n")
+def delete(fault: str, families: Iterable[str]) -> None:
+    """Delete a fault's tables in these families, whether they are there or not; looks afterwards. Raises Failed."""
+    names = [f"{family} {PREFIX}{fault}" for family in families]
+    nft("".join(f"table {name}\ndelete table {name}\n" for name in names))
     if fault in tables():
         raise Failed(f"table {PREFIX}{fault} is still there after it was deleted")
 
 
 class Table:
-    """One fault as one nft table: a script that makes it or changes it in place, and the sets whose elements expire."""
+    """One fault as one nft table, or one of each family: a script that makes it or changes it in place, and the sets
+    whose elements expire.
+    """
 
     def __init__(self, fault: str, whose: str, family: str = "inet") -> None:
         self.fault = fault
@@ -90,6 +91,21 @@ class Table:
         self.name = f"{family} {PREFIX}{fault}"
         self.lines = [self._made(), f"add counter {self.name} hits"]
         self.leases: dict[str, tuple[str, ...]] = {}
+        self._replaces = False
+        self._others: list[Table] = []
+
+    def beside(self, family: str) -> Table:
+        """One of another family that is put, renewed and replaced in one transaction with this."""
+        other = Table(self.fault, self.whose, family)
+        if self._replaces:
+            other = other.anew(0, 0)
+        self._others.append(other)
+        return other
+
+    def alone(self) -> Table:
+        """This, with none beside it."""
+        self._others.clear()
+        return self
 
     def anew(self, packets: int, size: int) -> Table:
         """One that takes the place of this in one transaction and goes on counting from there; as yet without chains.
@@ -99,6 +115,7 @@ class Table:
         table = Table(self.fault, self.whose, self.family)
         counter = f"add counter {self.name} hits {{ packets {packets} bytes {size} }}"
         table.lines = [self._made(), f"delete table {self.name}", self._made(), counter]
+        table._replaces = True
         return table
 
     def _made(self) -> str:
@@ -127,7 +144,7 @@ class Table:
             if elements:
                 listed = ", ".join(f"{each} timeout {LEASE_S:.0f}s" for each in elements)
                 lines.append(f"add element {self.name} {name} {{ {listed} }}")
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + "".join(other.renewal() for other in self._others)
 
     def renew(self) -> None:
         """Let all leases run anew. Raises Failed, such as when somebody deleted the table."""
@@ -135,6 +152,7 @@ class Table:
 
     def put(self) -> None:
         """Make it, or change it in place with its counters kept; looks afterwards. Raises Failed."""
-        nft("\n".join(self.lines) + "\n" + self.renewal())
+        made = [line for table in (self, *self._others) for line in table.lines]
+        nft("\n".join(made) + "\n" + self.renewal())
         if not tables().get(self.fault, {}).get("alive"):
             raise Failed(f"table {PREFIX}{self.fault} is not there after it was made")

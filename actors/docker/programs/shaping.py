@@ -36,6 +36,7 @@ class Shaping:
     """What was put by this process, which follows interfaces that come later."""
 
     kinds = ("network_bandwidth",)
+    family = "netdev"
 
     def __init__(self) -> None:
         self._shaped: dict[str, Shaped] = {}
@@ -44,7 +45,7 @@ class Shaping:
         """One more limit, or the same with others on the other side. Raises Failed, Malformed."""
         match = traffic(wanted.get("match"), "match")
         limit = bandwidth.bandwidth(wanted.get("params", {}), "params")
-        devices = [name for _, name in sorted(links()) if name not in {"lo", *OURS}]
+        devices = [name for _, name in sorted(interfaces())]
         if not devices:
             raise Failed("there is no interface here but lo")
         led = classes()
@@ -157,6 +158,11 @@ def has_qdisc(device: str) -> bool:
 def links() -> frozenset[tuple[int, str]]:
     """Number and name of each interface here. Not from /sys, which may show another namespace's."""
     return frozenset(socket.if_nameindex())
+
+
+def interfaces() -> frozenset[tuple[int, str]]:
+    """Those by which packets come from elsewhere: neither lo nor a device of ours."""
+    return frozenset(link for link in links() if link[1] not in {"lo", *OURS})
 
 
 def classes() -> dict[str, tuple[tuple[str, int], ...]]:
