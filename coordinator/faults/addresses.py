@@ -26,9 +26,10 @@ def _read(kind: Callable[[str], object], allowed: str) -> AfterValidator:
 
 
 def _network(text: str) -> object:
-    """An address is the network of itself alone; bits behind the length of a network do not matter."""
+    """An address, or a network, whose bits behind its length do not matter. IPv4 within IPv6 is IPv4 on the wire."""
     if "/" not in text:
-        return ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
+        return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
     return ipaddress.ip_network(text, strict=False)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 
 from coordinator.errors import NotFound
 from coordinator.faults.attachments import NetworkDisconnect
+from coordinator.faults.blackhole import NetworkBlackhole
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
 from coordinator.faults.impairment import (
@@ -41,6 +42,7 @@ Fault = (
     | ExecFault
     | NetworkDisconnect
     | NetworkPartition
+    | NetworkBlackhole
     | NetworkLatency
     | NetworkLoss
     | NetworkDuplication
@@ -69,6 +71,7 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "exec": ExecFault,
     "network_disconnect": NetworkDisconnect,
     "network_partition": NetworkPartition,
+    "network_blackhole": NetworkBlackhole,
     "network_latency": NetworkLatency,
     "network_loss": NetworkLoss,
     "network_packet_loss": NetworkLoss,
@@ -96,6 +99,7 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     ExecFault: "{type: exec, target: replica, command: [touch, /tmp/off], undo_command: [rm, -f, /tmp/off]}",
     NetworkDisconnect: "{type: network_disconnect, target: replica, network: shop_default, at: 1s, for: 5s}",
     NetworkPartition: "{type: network_partition, between: [replica, api], at: 1s, for: 5s}",
+    NetworkBlackhole: "{type: network_blackhole, target: replica, ports: [5432], answer: tcp-reset, at: 1s, for: 5s}",
     NetworkLatency: "{type: network_latency, target: replica, latency: 100ms, jitter: 20ms, to: api, for: 5s}",
     NetworkLoss: "{type: network_loss, target: replica, percent: 10%, for: 5s}",
     NetworkDuplication: "{type: network_duplication, target: replica, percent: 5%, for: 5s}",

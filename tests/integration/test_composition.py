@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from tests.integration.held import Held, held, state
 from tests.integration.namespaces import Namespace, pair, transfer
 
-ORDERS = 3
+ORDERS = 2
 STRANGER = "10.99.7.77"
 """Another address of the peer: the partition is from this one alone, so that the rest can be measured beside it."""
 
@@ -24,6 +25,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "loss": ("network_loss", {"protocol": "icmp"}, {"percent": 30}),
     "bandwidth": ("network_bandwidth", {"ports": [7001]}, {"rate_bit": 3_000_000}),
     "partition": ("drop", {"peers": [STRANGER]}, {}),
+    "blackhole": ("network_blackhole", {"ports": [7002]}, {"answer": "tcp-reset"}),
     "names": ("dns_failure", {}, {"names": ["db.shop"], "mode": "timeout"}),
 }
 
@@ -33,7 +35,21 @@ def both() -> Iterator[tuple[Namespace, Namespace]]:
     """The target and its peer, which has a second address."""
     with pair() as (target, peer):
         peer.run("ip", "addr", "add", f"{STRANGER}/24", "dev", "eth0")
-        yield target, peer
+        with peer.start(sys.executable, "-c", LISTEN) as listening:
+            assert listening.stdout is not None
+            assert listening.stdout.readline() == "up\n"
+            yield target, peer
+            listening.kill()
+
+
+LISTEN = """
+import socket
+server = socket.create_server(("", 7002))
+print("up", flush=True)
+while True:
+    server.accept()[0].close()
+"""
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 7002), 20)"
 
 
 def measured(both: tuple[Namespace, Namespace], on: set[str]) -> None:
@@ -47,6 +63,8 @@ def measured(both: tuple[Namespace, Namespace], on: set[str]) -> None:
     argv = peer.argv("ping", "-n", "-q", "-c", "20", "-i", "0.004", "-W", "1", "-I", STRANGER, target.ipv4)
     strange = subprocess.run(argv, check=False, capture_output=True, text=True).stdout
     assert (" 100% packet loss" in strange) == ("partition" in on), strange
+    refused = subprocess.run(target.argv(sys.executable, "-c", CONNECT, peer.ipv4), check=False, capture_output=True)
+    assert (b"ConnectionRefusedError" in refused.stderr) == ("blackhole" in on), refused.stderr
     speed = transfer(target, peer, 0.8, port=7001)
     assert (speed < 6) == ("bandwidth" in on), speed
 

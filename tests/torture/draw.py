@@ -213,6 +213,15 @@ def _cut_off(dice: random.Random) -> dict[str, object]:
     return {"from": one, "to": other, "direction": dice.choice(("both", "in", "out"))}
 
 
+def _swallowed(dice: random.Random) -> dict[str, object]:
+    whom: dict[str, object] = dice.choice(({}, {"ports": [80, 443]}, {"hosts": ["192.0.2.0/24", "2001:db8::1"]}))
+    ways = {
+        "direction": dice.choice(("both", "in", "out")),
+        "answer": dice.choice(("drop", "tcp-reset", "unreachable")),
+    }
+    return {**_connected(dice), **whom, **ways}
+
+
 def _connected(dice: random.Random) -> dict[str, object]:
     target, other = dice.sample(NETWORKED, 2)
     return {"target": target, "to": other} if dice.random() < 0.3 else {"target": target}
@@ -261,6 +270,7 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
     "exec": _command,
     "network_disconnect": _disconnected,
     "network_partition": _cut_off,
+    "network_blackhole": _swallowed,
     "network_latency": _late,
     "network_loss": _some,
     "network_duplication": _some,

@@ -44,6 +44,11 @@ LEASES: Final = f"""table inet {TABLE} {{
 QUEUE_CHAIN: Final = f"""add table inet {TABLE}
 add chain inet {TABLE} {queue_rules.QUEUEING} {{ type filter hook prerouting priority -150; }}
 """
+REJECT: Final = f"""add table inet {TABLE}
+add chain inet {TABLE} arriving {{ type filter hook prerouting priority raw; }}
+add rule inet {TABLE} arriving meta l4proto tcp reject with tcp reset
+add rule inet {TABLE} arriving reject with icmpx type host-unreachable
+"""
 EGRESS: Final = f"""add table netdev {TABLE}
 add chain netdev {TABLE} out {{ type filter hook egress device "lo" priority 0; }}
 """
@@ -138,6 +143,7 @@ NETWORK: Final[dict[str, Callable[[], None]]] = {
     "xt_queue": xt_queue,
     "iptables_queue": iptables_queue,
     "raw_packets": raw_packets,
+    "nft_reject": lambda: nft(REJECT),
     "nft_egress": lambda: nft(EGRESS, "netdev"),
     "tc_htb": tc("htb"),
     "tc_tbf": tc("tbf", "rate", "1mbit", "burst", "32kb", "latency", "50ms"),

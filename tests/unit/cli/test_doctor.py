@@ -22,7 +22,7 @@ from tests.unit.cli.scripted import (
     no_engine,
 )
 
-NETWORK = ("nft_leases", "nft_queue", "raw_packets", "ifb", "nft_forward", "nft_egress", "tc_htb")
+NETWORK = ("nft_leases", "nft_queue", "nft_reject", "raw_packets", "ifb", "nft_forward", "nft_egress", "tc_htb")
 CGROUPS = ("processes", "cgroup_write", "cgroup_record", "cgroup_join")
 WELL = Findings(
     endpoint="unix:///sock", engine=ENGINE, cli_version="29.1.0", data_dir="/d", ports={"http port": (8080, "free")},
@@ -87,7 +87,7 @@ def test_a_way_that_is_not_there_is_told_as_it_follows() -> None:
     assert lines["host namespaces"] == ("ok", "not entered from here, helpers do it: not root")
     unbuilt = Abilities(helper=Way(state="untested", why=NOT_BUILT))
     assert judged(WELL.model_copy(update={"abilities": unbuilt}))["helper"][0] == "ok"
-    assert judged(WELL)["helper"] == ("ok", "tried: 7 of 7 abilities work, see below")
+    assert judged(WELL)["helper"] == ("ok", "tried: 8 of 8 abilities work, see below")
 
 
 def test_faults_are_judged_by_what_was_tried() -> None:

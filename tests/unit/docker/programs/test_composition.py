@@ -28,6 +28,9 @@ FAULTS: tuple[Mapping[str, object], ...] = (
     {"type": "network_bandwidth", "target": "t", "rate": "2mbit", "direction": "out"},
     {"type": "network_bandwidth", "target": "t", "rate": "2mbit", "direction": "in", "burst": "64k"},
     {"type": "network_partition", "between": ["t", "api"]},
+    {"type": "network_blackhole", "target": "t", "to": "api", "ports": [80]},
+    {"type": "network_blackhole", "target": "t", "hosts": ["192.0.2.0/24"], "direction": "out", "answer": "tcp-reset"},
+    {"type": "network_blackhole", "target": "t", "direction": "in", "answer": "unreachable"},
     {"type": "dns_failure", "target": "t", "names": ["*.shop"], "mode": "timeout"},
     {"type": "dns_failure", "target": "t", "names": ["db"]},
 )
@@ -68,8 +71,13 @@ def alone(number: int, last: int) -> list[str]:
 
 def rules_of(kernel: PretendedKernel, number: int) -> list[str]:
     """A fault's rules and sets, whichever slot it has."""
-    (chains,) = [each for name, each in kernel.tables.items() if name.endswith(f"{number:032x}")]
-    listed = [f"{chain}: {rule}" for chain, rules in sorted(chains.items()) for rule in sorted(rules)]
+    tables = [(name, each) for name, each in sorted(kernel.tables.items()) if name.endswith(f"{number:032x}")]
+    listed = [
+        f"{name.partition(' ')[0]} {chain}: {rule}"
+        for name, chains in tables
+        for chain, rules in sorted(chains.items())
+        for rule in sorted(rules)
+    ]
     return [re.sub(r"mark or 0x\w+|priority set 7c01:\w+", "SLOT", each) for each in listed]
 
 
@@ -81,7 +89,7 @@ def check(kernel: PretendedKernel, on: dict[int, int]) -> None:
     text = json.dumps(kernel.tables)
     led = {(device, each) for each, device in re.findall(r"priority set (7c01:\w+) fwd to ..(tcifb\d)", text)}
     assert led == {(device, each) for device, classes in kernel.classes.items() for each in classes}
-    shaped = [name for name in kernel.tables if name.startswith("netdev ")]
+    shaped = [name for name, chains in kernel.tables.items() if "priority set" in json.dumps(chains)]
     assert len({each for _, each in led}) == len(shaped)
     assert set(kernel.classes) == {device for device, _ in led}
     for rules in kernel.played.values():
@@ -131,9 +139,9 @@ def test_the_end_of_the_input_takes_out_all(order: list[int]) -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.permutations([5, 6, 7, 8]))
+@given(st.permutations([5, 6, 7, 8, 9, 10, 11]))
 def test_another_program_takes_out_what_the_kernel_keeps(order: list[int]) -> None:
-    """Limits and partitions need no memory of who put them: recovery's program removes them in any order."""
+    """Limits, cuts and holes need no memory of who put them: recovery's program removes them in any order."""
     with pretended() as kernel:
         holder = Namespace(stays=True)
         for number in order:
