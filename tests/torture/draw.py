@@ -214,12 +214,12 @@ def _cut_off(dice: random.Random) -> dict[str, object]:
 
 
 def _swallowed(dice: random.Random) -> dict[str, object]:
-    whom: dict[str, object] = dice.choice(({}, {"ports": [80, 443]}, {"hosts": ["192.0.2.0/24", "2001:db8::1"]}))
+    whom: tuple[dict[str, object], ...] = ({}, {"ports": [80, 443]}, {"hosts": ["192.0.2.0/24", "2001:db8::1"]})
     ways = {
         "direction": dice.choice(("both", "in", "out")),
         "answer": dice.choice(("drop", "tcp-reset", "unreachable")),
     }
-    return {**_connected(dice), **whom, **ways}
+    return {**_connected(dice), **dice.choice(whom), **ways}
 
 
 def _connected(dice: random.Random) -> dict[str, object]:
