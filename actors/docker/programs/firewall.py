@@ -29,13 +29,13 @@ HIT = "counter name hits"
 STOPPED = f"{HIT} drop"
 
 # A refusal of ours must get out, and the neighbours of IPv6 are found by packets where those of IPv4 are not.
-NEIGHBOURS = "meta l4proto ipv6-icmp icmpv6 type { 130-137, 143 } accept"
+NEIGHBOURS = "icmpv6 type { 130-137, 143 } accept"
 OWN_ANSWERS = {
     "drop": (),
-    "tcp-reset": ("meta l4proto tcp tcp flags & rst == rst accept",),
+    "tcp-reset": ("tcp flags & rst == rst accept",),
     "unreachable": (
-        "meta l4proto icmp icmp type destination-unreachable accept",
-        "meta l4proto ipv6-icmp icmpv6 type destination-unreachable accept",
+        "icmp type destination-unreachable accept",
+        "icmpv6 type destination-unreachable accept",
     ),
 }
 

@@ -56,7 +56,8 @@ class Traffic(NamedTuple):
             return [f" meta l4proto {protocols} th {end} {{ {listed} }}" for end in ("dport", "sport")]
         if self.protocol == "any":
             return [""]
-        protocols = "{ icmp, ipv6-icmp }" if self.protocol == "icmp" else self.protocol
+        # By number: nft knows the name of ICMP for IPv6 from /etc/protocols alone, and a helper image has none.
+        protocols = "{ 1, 58 }" if self.protocol == "icmp" else self.protocol
         return [f" meta l4proto {protocols}"]
 
 
