@@ -7,10 +7,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from coordinator.faults.commands import DockerCommand, Outcome
-from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock, Value
+from coordinator.faults.facts import (
+    ContainerFacts,
+    ContainerState,
+    EngineEvent,
+    EngineInfo,
+    LogPart,
+    LogPlace,
+    TargetLock,
+    Value,
+)
 from coordinator.faults.leftovers import ScanReport
 from coordinator.library import ScenarioDetails, ScenarioSummary
 from coordinator.record import (
@@ -24,11 +33,12 @@ from coordinator.record import (
     Submission,
     TimelineEntry,
 )
-from coordinator.scenarios.model import Probe
 from coordinator.scenarios.plan import Plan
+from coordinator.scenarios.probes import Probe
 from coordinator.supervision import Snapshot
 
 T = TypeVar("T")
+LogStream = Literal["both", "stdout", "stderr"]
 
 
 class Clock(Protocol):
@@ -106,6 +116,15 @@ class EngineFacts(Protocol):
 
     async def helpers(self) -> tuple[ContainerFacts, ...]:
         """Every helper container on the engine, of any instance and in any state, sorted by name."""
+        ...
+
+    async def log(
+        self, container_id: str, place: LogPlace, stream: LogStream, matches: Callable[[str], bool]
+    ) -> LogPart | None:
+        """Count what a container logged behind `place` by lines that `matches`, some at a time; None if it is gone.
+
+        `matches` may be called in a thread.
+        """
         ...
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
@@ -199,13 +218,23 @@ class History(Protocol):
         ...
 
 
-class Prober(Protocol):
+class Sampler(Protocol):
     """Takes one sample of one probe."""
 
     async def sample(self, probe: Probe, targets: Mapping[str, tuple[ContainerFacts, ...]]) -> Reading:
         """Look once, within the probe's own timeout. Never raises for what it finds: a bad answer is a bad reading.
 
         `targets` are the execution's resolved targets by name, for probes that name one.
+        """
+        ...
+
+
+class Prober(Protocol):
+    """Takes samples for executions."""
+
+    def kept(self, since: datetime) -> AbstractAsyncContextManager[Sampler]:
+        """The sampler of one execution, which began at `since`: what its probes share is kept between samples, and
+        closed at the end.
         """
         ...
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Final
 from uuid import UUID
@@ -21,8 +22,8 @@ from coordinator.faults.targeting import Policy
 from coordinator.ports import CommandRunner, Prober
 from coordinator.record import Execution, ExecutionState, FaultRow, Reading, Submission
 from coordinator.scenarios.inject import Tools
-from coordinator.scenarios.model import ContainerProbe, Probe
 from coordinator.scenarios.parse import parse
+from coordinator.scenarios.probes import ContainerProbe, Probe
 from coordinator.scenarios.run import Player, Rules
 from coordinator.scenarios.undo import Undoer
 from tests.clocks import LoopClock
@@ -72,6 +73,9 @@ class EngineProber:
     """A container is good when it runs; the value is its state. Looks at the engine's own memory, so never fails."""
 
     engine: SimulatedEngine
+
+    def kept(self, since: datetime) -> AbstractAsyncContextManager[EngineProber]:
+        return nullcontext(self)
 
     async def sample(self, probe: Probe, targets: Mapping[str, tuple[ContainerFacts, ...]]) -> Reading:
         await anyio.sleep(0.001)

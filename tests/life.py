@@ -26,10 +26,18 @@ from actors.ledger.writes import Write
 from actors.recovery import RecoveryActor
 from coordinator.errors import EngineUnreachable, LedgerUnavailable
 from coordinator.faults.commands import DockerCommand, Outcome
-from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock
+from coordinator.faults.facts import (
+    ContainerFacts,
+    ContainerState,
+    EngineEvent,
+    EngineInfo,
+    LogPart,
+    LogPlace,
+    TargetLock,
+)
 from coordinator.faults.targeting import Policy
 from coordinator.logging import continuing
-from coordinator.ports import Prober
+from coordinator.ports import LogStream, Prober
 from coordinator.record import Execution, Submission
 from coordinator.scenarios.inject import Tools
 from coordinator.scenarios.run import Rules
@@ -81,6 +89,12 @@ class _Facts:
     async def helpers(self) -> tuple[ContainerFacts, ...]:
         self._life.check_engine()
         return await self._life.engine.facts.helpers()
+
+    async def log(
+        self, container_id: str, place: LogPlace, stream: LogStream, matches: Callable[[str], bool]
+    ) -> LogPart | None:
+        self._life.check_engine()
+        return await self._life.engine.facts.log(container_id, place, stream, matches)
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         self._life.check_engine()

@@ -18,14 +18,24 @@ import requests
 from docker.api.client import APIClient
 from docker.errors import APIError, DockerException, NotFound
 
+from actors.docker.container_log import read_log
 from actors.docker.endpoint import unreachable
 from actors.docker.event_stream import events_url, watch
 from actors.docker.inspection import container_facts, engine_event, engine_info
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock
+from coordinator.faults.facts import (
+    ContainerFacts,
+    ContainerState,
+    EngineEvent,
+    EngineInfo,
+    LogPart,
+    LogPlace,
+    TargetLock,
+)
 from coordinator.faults.leftovers import HELPER
 from coordinator.faults.locks import ROLE, parse_lock
 from coordinator.identity import LABEL_ROLE
+from coordinator.ports import LogStream
 
 T = TypeVar("T")
 
@@ -69,6 +79,14 @@ class DockerFacts:
     async def helpers(self) -> tuple[ContainerFacts, ...]:
         """Every helper container on the engine, of any instance and in any state, sorted by name."""
         return await self._ask(_helpers)
+
+    async def log(
+        self, container_id: str, place: LogPlace, stream: LogStream, matches: Callable[[str], bool]
+    ) -> LogPart | None:
+        """Count what a container logged behind `place`, 8 MiB at a time; None if it is gone. The engine itself reads
+        the whole log for each look.
+        """
+        return await self._ask(lambda client: read_log(client, container_id, place, stream, matches))
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         """The container events of `ids` but for execs, from `since` until now, if among the engine's last 256."""

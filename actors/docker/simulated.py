@@ -177,6 +177,10 @@ class SimulatedEngine:
             container.state = ContainerState.RESTARTING
             self._working.start_soon(self._restart_by_policy, container, container.ended)
 
+    def say(self, reference: str, text: str, stream: str = "stdout") -> None:
+        """The container logs a line."""
+        self.state.say(self.state.find(reference), text, stream)
+
     def script(self, argv: Sequence[str], result: ExecResult, container: str | None = None) -> None:
         """How a command that begins with `argv` ends in this container, or in any. Unscripted ones succeed silently."""
         self._scripts.insert(0, (container, tuple(argv), result))

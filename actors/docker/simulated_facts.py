@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -11,10 +11,19 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock
+from coordinator.faults.facts import (
+    ContainerFacts,
+    ContainerState,
+    EngineEvent,
+    EngineInfo,
+    LogPart,
+    LogPlace,
+    TargetLock,
+)
 from coordinator.faults.leftovers import HELPER
 from coordinator.faults.locks import parse_lock
 from coordinator.identity import LABEL_ROLE
+from coordinator.ports import LogStream
 
 if TYPE_CHECKING:
     from actors.docker.simulated import SimulatedEngine
@@ -55,6 +64,22 @@ class SimulatedFacts:
     async def helpers(self) -> tuple[ContainerFacts, ...]:
         """Every helper container, sorted by name."""
         return tuple(each for each in await self.containers() if each.labels.get(LABEL_ROLE) == HELPER)
+
+    async def log(
+        self, container_id: str, place: LogPlace, stream: LogStream, matches: Callable[[str], bool]
+    ) -> LogPart | None:
+        """Count what a container logged behind `place`; None if it is gone."""
+        await self._answer(1)
+        container = self._engine.state.containers.get(container_id)
+        if container is None:
+            return None
+        lines = [line for line in container.lines if line.at_ns >= place.at_ns and stream in {"both", line.stream}]
+        behind = [line for at, line in enumerate(lines) if line.at_ns > place.at_ns or at >= place.seen]
+        last = behind[-1].at_ns if behind else place.at_ns
+        return LogPart(
+            matching=sum(matches(line.text) for line in behind),
+            place=LogPlace(at_ns=last, seen=sum(line.at_ns == last for line in lines)),
+        )
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         """The container events of `ids` that the log still holds, from `since` until now."""

@@ -45,6 +45,15 @@ class Rules:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedLine:
+    """What a container said, on `stdout` or `stderr`, in nanoseconds since the epoch."""
+
+    at_ns: int
+    stream: str
+    text: str
+
+
 @dataclass(slots=True)
 class SimulatedContainer:
     """A container. `ends_on` are the signals its main process ends on, with status 0; it ignores the others."""
@@ -79,6 +88,8 @@ class SimulatedContainer:
     """Set when the present run ends."""
     rules: dict[str, Rules] = field(default_factory=dict)
     """What was put into its network namespace, by the fault's id; it ends with the run."""
+    lines: list[LoggedLine] = field(default_factory=list)
+    """Its log."""
 
     lines: list[bytes] = field(default_factory=list)
     """Of its /etc/hosts, which the engine makes anew for each run: those with its own name."""
@@ -180,6 +191,11 @@ class EngineState:
         )
         self.containers[container.id] = container
         return container
+
+    def say(self, container: SimulatedContainer, text: str, stream: str) -> None:
+        """A line for its log."""
+        at_ns = round(self._clock.now().timestamp() * 1e6) * 1000
+        container.lines.append(LoggedLine(at_ns, stream, text))
 
     def find(self, reference: str) -> SimulatedContainer:
         """The container with this id or name."""

@@ -83,3 +83,16 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
 
         return await first_answering(host, port, attempt)
+
+
+async def listening(host: str, port: int) -> str:
+    """The first of a host's addresses that takes a connection, which is closed at once.
+
+    For libraries that connect by themselves and tell nobody why they could not. Raises as `first_answering`.
+    """
+
+    async def attempt(address: str) -> str:
+        async with await anyio.connect_tcp(address, port):
+            return address
+
+    return await first_answering(host, port, attempt)

@@ -11,7 +11,7 @@ from actors.prober.failures import NoContainer, wrong_answer
 from coordinator.faults.facts import ContainerFacts
 from coordinator.ports import EngineFacts
 from coordinator.record import Reading
-from coordinator.scenarios.model import ContainerExpect, ContainerProbe
+from coordinator.scenarios.probes import ContainerExpect, ContainerProbe
 
 REMOVED = "removed"
 

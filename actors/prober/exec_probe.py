@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from actors.prober.failures import NoContainer, failed, shortened, timed_out, wrong_answer
+from actors.prober.failures import NoContainer, failed, timed_out, wrong_answer
+from actors.prober.values import number_or_text
 from coordinator.faults.commands import DockerCommand, EnvEntry
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.ports import CommandRunner, EngineFacts
 from coordinator.record import Reading
-from coordinator.scenarios.model import ExecProbe, SecretRef
+from coordinator.scenarios.probes import ExecProbe, SecretRef
 
 
 async def look(
@@ -62,12 +62,7 @@ def command_of(probe: ExecProbe, container_id: str) -> DockerCommand:
 
 def first_line(output: str) -> float | str | None:
     """The first line, as a number when it is a finite one; None when there is no output."""
-    line = next(iter(output.splitlines()), "").strip()
-    try:
-        number = float(line)
-    except ValueError:
-        return shortened(line) or None
-    return number if math.isfinite(number) else line
+    return number_or_text(next(iter(output.splitlines()), ""))
 
 
 async def _is_running(container_id: str, facts: EngineFacts) -> bool:

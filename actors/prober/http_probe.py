@@ -17,12 +17,10 @@ import httpcore
 
 from actors.prober.connect import CheckedBackend
 from actors.prober.failures import shortened, wrong_answer
+from actors.prober.secret_texts import SecretSource, revealed
 from actors.prober.url import Url, parse_url
 from coordinator.record import Reading
-from coordinator.scenarios.model import HttpExpect, HttpProbe, SecretRef
-
-SecretSource = Callable[[str], str]
-"""Gives the value of a named secret. Raises MissingSecret."""
+from coordinator.scenarios.probes import HttpExpect, HttpProbe, SecretRef
 
 MAX_BODY: Final = 1 << 20
 """Bytes of an answer that are read; what comes after is not looked at."""
@@ -86,8 +84,7 @@ def request_of(probe: HttpProbe, url: Url, secrets: SecretSource) -> HttpRequest
     }
     if url.user is not None:
         headers["Authorization"] = "Basic " + base64.b64encode(f"{url.user}:{url.password}".encode()).decode()
-    given = {name: secrets(value.secret) if isinstance(value, SecretRef) else value
-             for name, value in probe.headers.items()}  # fmt: skip
+    given = {name: revealed(value, secrets) for name, value in probe.headers.items()}
     names = {name.lower() for name in given}
     return HttpRequest(
         method=probe.method,

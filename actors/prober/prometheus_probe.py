@@ -15,10 +15,12 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import anyio
 
 from actors.prober.failures import no_data, wrong_answer
-from actors.prober.http_probe import MAX_BODY, Answer, SecretSource, fetch, request_of
+from actors.prober.http_probe import MAX_BODY, Answer, fetch, request_of
+from actors.prober.secret_texts import SecretSource
 from actors.prober.url import parse_url
+from actors.prober.values import valued
 from coordinator.record import Reading
-from coordinator.scenarios.model import HttpProbe, PrometheusProbe
+from coordinator.scenarios.probes import HttpProbe, PrometheusProbe
 
 API: Final = "/api/v1/query"
 
@@ -70,10 +72,7 @@ def judged(probe: PrometheusProbe, answer: Answer, latency_s: float) -> Reading:
         return wrong_answer(str(error), latency_s=latency_s)
     if not math.isfinite(value):
         return no_data(f"the value is {value}", latency_s=latency_s)
-    wanted = probe.expect.value
-    if wanted is not None and not wanted.holds(value):
-        return wrong_answer(f"{value:g}, expected {wanted.shown}", latency_s=latency_s, value=value)
-    return Reading(ok=True, latency_s=latency_s, value=value)
+    return valued(value, probe.expect.value, latency_s=latency_s)
 
 
 def queried(text: str) -> float:

@@ -22,7 +22,8 @@ from coordinator.assembly.virtual_time import VirtualClock, VirtualLoop
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.record import AssertionResult, Execution, ExecutionState, Submission, UndoState, Verdict
-from coordinator.scenarios.model import ContainerProbe, Scenario
+from coordinator.scenarios.model import Scenario
+from coordinator.scenarios.probes import ContainerProbe
 from coordinator.scenarios.run import Rules
 
 LONGEST_RECOVERY_S: Final = 900.0

@@ -8,7 +8,7 @@ end with it and some go on. What still unwinds in a dead one reaches neither eng
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -32,12 +32,21 @@ from actors.recovery import RecoveryActor
 from coordinator.assembly.tree import Patience, child
 from coordinator.errors import CoordinatorError
 from coordinator.faults.commands import DockerCommand, Outcome
-from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, EngineInfo, TargetLock
+from coordinator.faults.facts import (
+    ContainerFacts,
+    ContainerState,
+    EngineEvent,
+    EngineInfo,
+    LogPart,
+    LogPlace,
+    TargetLock,
+)
 from coordinator.logging import continuing
-from coordinator.ports import Clock
+from coordinator.ports import Clock, LogStream
 from coordinator.record import Execution, Reading, Submission
 from coordinator.scenarios.inject import Tools
-from coordinator.scenarios.model import ContainerProbe, Probe, Scenario
+from coordinator.scenarios.model import Scenario
+from coordinator.scenarios.probes import ContainerProbe, Probe
 from coordinator.scenarios.run import Rules
 from coordinator.scenarios.undo import Undoer
 from coordinator.supervision import ChildSpec, Escalated, Report, Strategy, Supervisor, SupervisorSpec
@@ -118,6 +127,11 @@ class _Facts:
     async def helpers(self) -> tuple[ContainerFacts, ...]:
         return await self._owner.alive(self._facts.helpers)
 
+    async def log(
+        self, container_id: str, place: LogPlace, stream: LogStream, matches: Callable[[str], bool]
+    ) -> LogPart | None:
+        return await self._owner.alive(lambda: self._facts.log(container_id, place, stream, matches))
+
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         return await self._owner.alive(lambda: self._facts.events_since(since, ids))
 
@@ -148,6 +162,10 @@ class ContainerProber:
 
     def __init__(self, owner: SimulatedCoordinator) -> None:
         self._facts = _Facts(owner)
+
+    def kept(self, since: datetime) -> AbstractAsyncContextManager[ContainerProber]:  # noqa: ARG002  # keeps nothing
+        """Itself: nothing is kept between samples."""
+        return nullcontext(self)
 
     async def sample(self, probe: Probe, targets: Mapping[str, tuple[ContainerFacts, ...]]) -> Reading:
         """Look once."""

@@ -121,7 +121,7 @@ def fault_kinds() -> tuple[Kind, ...]:
 
 def probe_kinds() -> tuple[Kind, ...]:
     """Every probe type this version has."""
-    from coordinator.scenarios.model import Probe
+    from coordinator.scenarios.probes import Probe
 
     return tuple(
         Kind(type=name, summary=" ".join((model.__doc__ or "").split()), parameters=_parameters(model))

@@ -107,6 +107,23 @@ class EngineEvent(Value):
     exit_code: int | None = None
 
 
+class LogPlace(Value):
+    """How far a container's log is read: to the time of its last line, in nanoseconds since the epoch by the engine's
+    clock, and how many lines of exactly that time.
+    """
+
+    at_ns: int
+    seen: int = 0
+
+
+class LogPart(Value):
+    """What a look at a log found: how many lines matched, how far it read, and whether there is more."""
+
+    matching: int
+    place: LogPlace
+    more: bool = False
+
+
 class LockedUndo(Value):
     """An undo as a lock's labels hold it: what decides whether it is needed, and the command; see `looks.Undo`."""
 

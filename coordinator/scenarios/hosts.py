@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
@@ -28,16 +29,35 @@ def _not_link_local(host: str) -> None:
         raise ValueError(message)
 
 
-def _url(text: str) -> str:
+def is_loopback(host: str) -> bool:
+    """Whether it is the machine's own address or name."""
+    plain = host.lower().rstrip(".")
+    address = ip_of(plain)
+    if address is None:
+        return plain == "localhost" or plain.endswith(".localhost")
+    return address.is_loopback or address == ip_address("0.0.0.0")  # noqa: S104  # compared with, not listened on
+
+
+def host_of(url: str) -> str | None:
+    """The host of a URL; None where it has none, or is no URL."""
     try:
-        url = AnyUrl(text)
+        return AnyUrl(url).host
     except ValidationError:
-        url = None
-    if url is None or url.scheme not in {"http", "https"} or not url.host:
-        message = "a URL like http://127.0.0.1:8000/health"
-        raise ValueError(message)
-    _not_link_local(url.host)
-    return text
+        return None
+
+
+def _url_of(example: str, *schemes: str) -> Callable[[str], str]:
+    """A check that a text is a URL of one of these schemes to a host."""
+
+    def check(text: str) -> str:
+        host = host_of(text)
+        if not host or text.partition("://")[0].lower() not in schemes:
+            message = f"a URL like {example}"
+            raise ValueError(message)
+        _not_link_local(host)
+        return text
+
+    return check
 
 
 def _host(text: str) -> str:
@@ -48,5 +68,19 @@ def _host(text: str) -> str:
     return text
 
 
-Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": "^https?://.+"})]
+Url = Annotated[
+    str,
+    AfterValidator(_url_of("http://127.0.0.1:8000/health", "http", "https")),
+    Field(json_schema_extra={"pattern": "^https?://.+"}),
+]
+PostgresUrl = Annotated[
+    str,
+    AfterValidator(_url_of("postgresql://user@db:5432/shop", "postgresql", "postgres")),
+    Field(json_schema_extra={"pattern": "^postgres(ql)?://.+"}),
+]
+RedisUrl = Annotated[
+    str,
+    AfterValidator(_url_of("redis://cache:6379/0", "redis", "rediss")),
+    Field(json_schema_extra={"pattern": "^rediss?://.+"}),
+]
 Host = Annotated[str, AfterValidator(_host)]

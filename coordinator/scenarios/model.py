@@ -8,9 +8,7 @@ import re
 from typing import Annotated, Final, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     model_validator,
 )
@@ -27,7 +25,7 @@ from coordinator.quantities import (
     ValueComparison,
     truth,
 )
-from coordinator.scenarios.hosts import Host, Url
+from coordinator.scenarios.probes import AnyProbe, ContainerCondition, Health, Model
 
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", description="a name: " + NAME_PATTERN)]
@@ -42,160 +40,12 @@ def masked(text: str) -> str:
     return _PASSWORD.sub(r"\1***@", text)
 
 
-class Model(BaseModel):
-    """Frozen; unknown fields are errors; numbers may stand where text is due."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, coerce_numbers_to_str=True)
-
-
-class SecretRef(Model):
-    """`{secret: NAME}`: resolved when the command or request runs, never printed or stored."""
-
-    secret: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
-
-
-SecretText = str | SecretRef
-
-
 class Metadata(Model):
     """Who the scenario is."""
 
     name: Name
     description: str = ""
     tags: tuple[str, ...] = ()
-
-
-# ---------------------------------------------------------------- probes
-
-
-class ProbeCommon(Model):
-    """What all probes share. `every` paces the samples, `timeout` ends one."""
-
-    every: Duration = Field(default=1.0, gt=0)
-    timeout: Duration = Field(default=1.0, gt=0)
-
-
-class HttpExpect(Model):
-    """What a good HTTP answer is. A list of statuses means any of them; without a status: any 2xx."""
-
-    status: Annotated[int, Field(ge=100, le=599)] | tuple[Annotated[int, Field(ge=100, le=599)], ...] | None = None
-    body_contains: str | None = None
-
-
-class HttpProbe(ProbeCommon):
-    """One HTTP request. Its value is the status, or with `json_path` (like `a.b.0`) what stands there in the body."""
-
-    type: Literal["http"] = "http"
-    url: Url | None = None
-    target: str | None = None
-    port: int | None = Field(default=None, ge=1, le=65535)
-    path: str = "/"
-    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] = "GET"
-    headers: dict[str, SecretText] = {}
-    body: str | None = None
-    json_path: str | None = None
-    follow_redirects: bool = False
-    expect: HttpExpect = HttpExpect()
-
-    @model_validator(mode="after")
-    def _addressed(self) -> HttpProbe:
-        if (self.url is None) == (self.target is None):
-            message = "either url, or target with port"
-            raise ValueError(message)
-        if self.target is not None and self.port is None:
-            message = "a port beside target"
-            raise ValueError(message)
-        return self
-
-
-class TcpProbe(ProbeCommon):
-    """Opens a TCP connection and closes it; its value is the seconds it took."""
-
-    type: Literal["tcp"] = "tcp"
-    host: Host | None = None
-    target: str | None = None
-    port: int = Field(ge=1, le=65535)
-
-    @model_validator(mode="after")
-    def _addressed(self) -> TcpProbe:
-        if (self.host is None) == (self.target is None):
-            message = "either host or target"
-            raise ValueError(message)
-        return self
-
-
-ContainerCondition = Literal["created", "running", "paused", "restarting", "exited", "dead", "removed"]
-"""A state of the engine, or `removed`: the container is gone."""
-Health = Literal["healthy", "unhealthy", "starting", "none"]
-"""What the container's own health check says; `none` where it has none."""
-
-
-class ContainerExpect(Model):
-    """What a good container looks like."""
-
-    state: ContainerCondition = "running"
-    health: Health | None = None
-    max_restarts: int | None = Field(default=None, ge=0)
-
-
-class ContainerProbe(ProbeCommon):
-    """Looks at every container of the target through the engine; its value is `show` of the first."""
-
-    type: Literal["container"] = "container"
-    target: str
-    show: Literal["state", "health", "restarts"] = "state"
-    expect: ContainerExpect = ContainerExpect()
-
-
-class ExecExpect(Model):
-    """What a good end of the command is."""
-
-    exit_code: int = 0
-    output_contains: str | None = None
-
-
-class ExecProbe(ProbeCommon):
-    """Runs a command inside the target's first container; its value is the first line of output."""
-
-    type: Literal["exec"] = "exec"
-    target: str
-    command: tuple[str, ...] = Field(min_length=1)
-    env: dict[str, SecretText] = {}
-    expect: ExecExpect = ExecExpect()
-
-
-class PrometheusExpect(Model):
-    """What a good value is; without it any number is good."""
-
-    value: CountComparison | None = None
-
-
-class PrometheusProbe(ProbeCommon):
-    """Reads one number: of an instant `query` to the Prometheus server at `url`, or of the one series with this
-    `metric` and at least these `labels` on the metrics page at `url`.
-    """
-
-    type: Literal["prometheus"] = "prometheus"
-    url: Url
-    query: str | None = Field(default=None, min_length=1)
-    metric: str | None = Field(default=None, pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", description="a metric's name")
-    labels: dict[str, str] = {}
-    headers: dict[str, SecretText] = {}
-    expect: PrometheusExpect = PrometheusExpect()
-
-    @model_validator(mode="after")
-    def _one_source(self) -> PrometheusProbe:
-        if (self.query is None) == (self.metric is None):
-            message = "either query, or metric with labels"
-            raise ValueError(message)
-        if self.query is not None and self.labels:
-            message = "labels only beside metric: a query has its own"
-            raise ValueError(message)
-        return self
-
-
-Probe = HttpProbe | TcpProbe | ContainerProbe | ExecProbe | PrometheusProbe
-AnyProbe = Annotated[Probe, Field(discriminator="type")]
 
 
 # ---------------------------------------------------------------- assertions

@@ -5,15 +5,13 @@ found and what is allowed. Reads no file and knows no engine.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from importlib.resources import files
-from ipaddress import ip_address
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -34,12 +32,12 @@ from coordinator.scenarios.document import (
     read,
     text_of,
 )
-from coordinator.scenarios.hosts import ip_of
-from coordinator.scenarios.model import HttpProbe, PrometheusProbe, Scenario, TcpProbe
+from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.references import check, listed, nearest
 from coordinator.scenarios.schema import at, fields_at, schema, types_at
+from coordinator.scenarios.slips import slips
 
-__all__ = ["Parsed", "builtin_names", "builtin_text", "loopback_probes", "parse", "schema", "starter_text"]
+__all__ = ["Parsed", "builtin_names", "builtin_text", "parse", "schema", "starter_text"]
 
 _BRACES: Final = re.compile(r"\{\{([^{}]*)\}\}")
 _VARIABLE: Final = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*")
@@ -97,7 +95,7 @@ def parse(text: str | bytes, *, file: str, variables: Mapping[str, str] = NO_VAR
     problems += islice(check(root), MAX_PROBLEMS)
     if problems or scenario is None:
         raise InvalidScenario(_in_file_order(problems, file))
-    return Parsed(scenario, effective, tuple(_warnings(scenario, set(effective) - putting.used)))
+    return Parsed(scenario, effective, tuple(slips(scenario, set(effective) - putting.used)))
 
 
 def _in_file_order(problems: list[Problem], file: str) -> tuple[Problem, ...]:
@@ -344,46 +342,3 @@ def _bound(context: Mapping[str, Any]) -> str | None:
     if "min_length" in context:
         return f"at least {context['min_length']}"
     return None
-
-
-# ---------------------------------------------------------------- warnings
-
-
-def _warnings(scenario: Scenario, unused: set[str]) -> Iterator[str]:
-    """What is allowed and yet is probably a slip."""
-    for name in sorted(unused):
-        yield f"variable {name} is used nowhere"
-    faults = [fault for phase in scenario.phases for fault in phase.faults]
-    if not faults:
-        yield "no phase has a fault: nothing will be injected"
-    elif not scenario.steady_state and not any(phase.assertions for phase in scenario.phases):
-        yield "nothing is asserted: this passes whatever happens"
-    claims = [one.container for phase in scenario.phases for one in (*phase.assertions, phase.wait_until) if one]
-    claims += [one.container for one in scenario.steady_state]
-    aimed = {getattr(probe, "target", None) for probe in scenario.probes.values()}
-    aimed |= {name for fault in faults for name in (*fault.aims(), *fault.peers())}
-    aimed |= {claim.target for claim in claims if claim}
-    for name in scenario.targets:
-        if name not in aimed:
-            yield f"target {name} is used nowhere"
-
-
-def loopback_probes(scenario: Scenario) -> tuple[str, ...]:
-    """The probes that look at a loopback address, which inside a container is the container itself."""
-    found = []
-    for name, probe in scenario.probes.items():
-        host = None
-        if isinstance(probe, HttpProbe | PrometheusProbe) and probe.url is not None:
-            host = urlsplit(probe.url).hostname
-        elif isinstance(probe, TcpProbe):
-            host = probe.host
-        if host is not None and _is_loopback(host.lower().rstrip(".")):
-            found.append(name)
-    return tuple(found)
-
-
-def _is_loopback(host: str) -> bool:
-    address = ip_of(host)
-    if address is None:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address == ip_address("0.0.0.0")  # noqa: S104  # compared with, not listened on

@@ -22,7 +22,8 @@ from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.faults.targeting import Policy, Selected, Target, limit_refusals, resolve
 from coordinator.quantities import show_duration
 from coordinator.record import FaultClass, TargetRef
-from coordinator.scenarios.model import ExecProbe, Scenario, masked
+from coordinator.scenarios.model import Scenario, masked
+from coordinator.scenarios.probes import ExecProbe
 
 UNDO_SECONDS: Final = {"start": 0.2, "unpause": 0.03, "exec": 0.2}
 """What one undo command takes on a modest machine, by its verb; any other counts as a start."""

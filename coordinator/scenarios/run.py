@@ -16,7 +16,7 @@ import anyio
 from coordinator.errors import AbilityMissing, CoordinatorError
 from coordinator.faults.facts import ContainerFacts
 from coordinator.logging import action, continuing
-from coordinator.ports import Prober
+from coordinator.ports import Prober, Sampler
 from coordinator.record import (
     EngineRef,
     Execution,
@@ -265,9 +265,14 @@ class Player:
                 self._journal.tell("warning", f"not every undo will be exact: {error}", level="WARNING")
 
     async def _sample_and_play(self) -> None:
+        since = self._journal.execution.started_at or self._tools.clock.now()
+        async with self._prober.kept(since) as sampler:
+            await self._play_watched_by(sampler)
+
+    async def _play_watched_by(self, sampler: Sampler) -> None:
         stage = self._stage
         sampling = stage.sampling = Samplers(
-            stage.scenario.probes, prober=self._prober, clock=self._tools.clock, started=self._journal.started,
+            stage.scenario.probes, prober=sampler, clock=self._tools.clock, started=self._journal.started,
             targets=stage.targets, flush=self._journal.keep, on_sample=self._on_sample, on_change=self._on_change,
         )  # fmt: skip
         async with anyio.create_task_group() as group:

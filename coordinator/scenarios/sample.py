@@ -15,9 +15,9 @@ import anyio
 
 from coordinator.errors import LedgerUnavailable
 from coordinator.faults.facts import ContainerFacts
-from coordinator.ports import Clock, Prober
+from coordinator.ports import Clock, Sampler
 from coordinator.record import ProbeProgress, Reading, Sample, Series
-from coordinator.scenarios.model import Probe
+from coordinator.scenarios.probes import Probe
 
 CHUNK: Final = 500
 """Samples of one probe that are handed on at once; so many waiting hand on early."""
@@ -138,7 +138,7 @@ class Samplers:
         self,
         probes: Mapping[str, Probe],
         *,
-        prober: Prober,
+        prober: Sampler,
         clock: Clock,
         started: float,
         targets: Mapping[str, tuple[ContainerFacts, ...]],

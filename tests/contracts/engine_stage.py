@@ -54,6 +54,10 @@ class Stage(ABC):
         """Kill its main process from outside the engine."""
 
     @abstractmethod
+    async def say(self, container: ContainerFacts, text: str, stream: str = "stdout") -> None:
+        """Have its main process' output hold one more line."""
+
+    @abstractmethod
     def script(self, argv: list[str], result: ExecResult) -> None:
         """Tell an engine that has no shell what a command in a container does."""
 
@@ -104,6 +108,10 @@ class RealStage(Stage):
         helper = ["--rm", "--pid", "host", "--cap-drop", "ALL", "--cap-add", "KILL", "--network", "none"]
         docker("run", *helper, "--label", self._sandbox.label, self._sandbox.image, "kill", "-9", str(container.pid))
 
+    async def say(self, container: ContainerFacts, text: str, stream: str = "stdout") -> None:
+        where = f"/proc/1/fd/{1 if stream == 'stdout' else 2}"
+        docker("exec", container.id, "sh", "-c", f'echo "$1" >{where}', "sh", text)
+
     def script(self, argv: list[str], result: ExecResult) -> None:
         """A real container needs no script."""
 
@@ -130,6 +138,9 @@ class SimulatedStage(Stage):
 
     async def crash(self, container: ContainerFacts) -> None:
         self._engine.die(container.id)
+
+    async def say(self, container: ContainerFacts, text: str, stream: str = "stdout") -> None:
+        self._engine.say(container.id, text, stream)
 
     def script(self, argv: list[str], result: ExecResult) -> None:
         self._engine.script(argv, result)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -112,7 +112,9 @@ class Server(ABC):
             yield
         finally:
             for each in held:
-                each.resume()
+                # One whose client left meanwhile ends as soon as it may.
+                with suppress(psutil.NoSuchProcess):
+                    each.resume()
 
     @staticmethod
     def _processes(pid: int) -> list[psutil.Process]:

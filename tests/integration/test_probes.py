@@ -7,7 +7,7 @@ import pytest
 
 from actors.prober import Prober
 from coordinator.record import Reading
-from coordinator.scenarios.model import Probe
+from coordinator.scenarios.probes import Probe
 from tests.integration.sandbox import Sandbox
 from tests.unit.prober.scene import DictionaryEngine, OneOutcome, probe, secrets
 

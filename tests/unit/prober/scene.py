@@ -18,10 +18,13 @@ from coordinator.faults.facts import (
     ContainerState,
     EngineEvent,
     EngineInfo,
+    LogPart,
+    LogPlace,
     NetworkAttachment,
     TargetLock,
 )
-from coordinator.scenarios.model import AnyProbe, Probe
+from coordinator.ports import LogStream
+from coordinator.scenarios.probes import AnyProbe, Probe
 
 _PROBE: TypeAdapter[Probe] = TypeAdapter(AnyProbe)
 
@@ -84,6 +87,12 @@ class DictionaryEngine:
 
     async def helpers(self) -> tuple[ContainerFacts, ...]:
         return ()
+
+    async def log(
+        self, container_id: str, place: LogPlace, stream: LogStream, matches: Callable[[str], bool]
+    ) -> LogPart | None:
+        await anyio.lowlevel.checkpoint()
+        return None
 
     async def events_since(self, since: datetime, ids: Collection[str]) -> tuple[EngineEvent, ...]:
         return ()

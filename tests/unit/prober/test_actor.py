@@ -10,7 +10,7 @@ from actors.prober import Prober
 from coordinator import ports
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts
-from coordinator.scenarios.model import Probe
+from coordinator.scenarios.probes import Probe
 from tests.unit.prober.scene import (
     DictionaryEngine,
     OneOutcome,
@@ -59,8 +59,10 @@ def test_it_is_an_actor_and_a_prober() -> None:
     subject = prober()
     actor: Actor = subject
     port: ports.Prober = subject
+    sampler: ports.Sampler = subject
     assert (actor.name, actor.critical) == ("prober", False)
-    assert port.sample == subject.sample
+    assert port.kept == subject.kept
+    assert sampler.sample == subject.sample
 
 
 async def test_refused_timeout_and_wrong_answer_are_told_apart() -> None:

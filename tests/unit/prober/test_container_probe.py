@@ -4,7 +4,7 @@ from actors.prober.container_probe import Seen, flaw_of, look, shown
 from actors.prober.failures import NoContainer
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.facts import ContainerState
-from coordinator.scenarios.model import ContainerExpect, ContainerProbe
+from coordinator.scenarios.probes import ContainerExpect, ContainerProbe
 from tests.unit.prober.scene import DictionaryEngine, container
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from actors.prober.http_probe import Answer
 from actors.prober.prometheus_probe import MAX_LINE, address_of, judged, look
-from coordinator.scenarios.model import PrometheusProbe
+from coordinator.scenarios.probes import PrometheusProbe
 from tests.unit.prober.scene import answer, secrets, serving
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from coordinator.scenarios import document
-from coordinator.scenarios.model import HttpProbe
+from coordinator.scenarios.probes import HttpProbe
 from tests.unit.scenarios.texts import DOCUMENT, GOOD, changed, only, problems, read
 
 

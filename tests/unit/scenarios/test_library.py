@@ -5,8 +5,9 @@ import pytest
 import yaml
 
 from coordinator.errors import InvalidScenario, NotFound
-from coordinator.scenarios.model import HttpProbe
-from coordinator.scenarios.parse import builtin_names, builtin_text, loopback_probes, parse, schema, starter_text
+from coordinator.scenarios.parse import builtin_names, builtin_text, parse, schema, starter_text
+from coordinator.scenarios.probes import HttpProbe
+from coordinator.scenarios.slips import loopback_probes
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 TEXTS = {**{name: builtin_text(name) for name in builtin_names()}, "my-first-scenario": starter_text()}

@@ -4,16 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from coordinator.scenarios.hosts import ip_of
-from coordinator.scenarios.model import (
-    AbortCondition,
-    Assertion,
-    ContainerClaim,
-    HttpProbe,
-    SecretRef,
-    TcpProbe,
-    WaitUntil,
-    masked,
-)
+from coordinator.scenarios.model import AbortCondition, Assertion, ContainerClaim, WaitUntil, masked
+from coordinator.scenarios.probes import HttpProbe, SecretRef, TcpProbe
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.errors import InvalidScenario, Problem
-from coordinator.scenarios.parse import builtin_text, loopback_probes, parse, starter_text
+from coordinator.scenarios.parse import builtin_text, parse, starter_text
+from coordinator.scenarios.slips import loopback_probes
 from tests.unit.scenarios.texts import DOCUMENT, GOOD, changed, only, problems, read
 
 

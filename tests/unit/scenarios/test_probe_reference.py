@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from coordinator.scenarios.model import AnyProbe, Probe
+from coordinator.scenarios.probes import AnyProbe, Probe
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "probes.md").read_text()

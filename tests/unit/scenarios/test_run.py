@@ -1,7 +1,9 @@
 """One execution from accepted to finished: what ends it, what is undone, which verdict stands on disk."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 
 import anyio
 import pytest
@@ -10,8 +12,9 @@ from actors.docker.simulated import ExecResult
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.locks import lock_command
+from coordinator.ports import Sampler
 from coordinator.record import Environment, ExecutionState, FaultState, Reading, UndoState, Verdict
-from coordinator.scenarios.model import Probe
+from coordinator.scenarios.probes import Probe
 from coordinator.scenarios.run import Player
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import INSTANCE, Fleet, fleet
@@ -212,6 +215,9 @@ async def test_a_crash_of_a_part_undoes() -> None:
     """A bug in one part ends the play as an error, with everything undone."""
 
     class Crashing:
+        def kept(self, since: datetime) -> AbstractAsyncContextManager[Sampler]:
+            return nullcontext(self)
+
         async def sample(self, probe: Probe, targets: Mapping[str, tuple[ContainerFacts, ...]]) -> Reading:
             await anyio.sleep(4)
             raise ZeroDivisionError

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from coordinator.errors import LedgerUnavailable
 from coordinator.faults.facts import ContainerFacts
 from coordinator.record import Reading, Sample, Series
-from coordinator.scenarios.model import HttpProbe, Probe
+from coordinator.scenarios.probes import HttpProbe, Probe
 from coordinator.scenarios.sample import CHUNK, OVERSLEPT, STILL_BUSY, UNANSWERED, Samplers, Samples
 
 pytestmark = pytest.mark.anyio
