@@ -66,13 +66,13 @@ def counted(lines: Iterable[bytes], place: LogPlace, matches: Callable[[str], bo
     at, seen, matching, size = place.at_ns, place.seen, 0, 0
     known = place.seen
     for line in lines:
-        size += len(line)
         at_ns = nanoseconds(line[:_STAMP])
         if at_ns is None or at_ns < place.at_ns:
             continue
         if at_ns == place.at_ns and known > 0:
             known -= 1
             continue
+        size += len(line)
         if at_ns > at:
             at, seen = at_ns, 0
         seen += at_ns == at

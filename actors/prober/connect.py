@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import anyio
 import httpcore
+from anyio.streams.tls import TLSStream
 
 from coordinator.errors import CoordinatorError
 
@@ -85,14 +87,16 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         return await first_answering(host, port, attempt)
 
 
-async def listening(host: str, port: int) -> str:
-    """The first of a host's addresses that takes a connection, which is closed at once.
+async def listening(host: str, port: int, tls: ssl.SSLContext | None = None) -> str:
+    """The first of a host's addresses that takes a connection and shakes hands, which is closed at once.
 
-    For libraries that connect by themselves and tell nobody why they could not. Raises as `first_answering`.
+    For libraries that connect by themselves and tell nobody why they could not. Raises as `first_answering`, SSLError.
     """
 
     async def attempt(address: str) -> str:
-        async with await anyio.connect_tcp(address, port):
+        async with await anyio.connect_tcp(address, port) as stream:
+            if tls is not None:
+                await TLSStream.wrap(stream, hostname=host, ssl_context=tls)
             return address
 
     return await first_answering(host, port, attempt)

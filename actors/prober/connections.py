@@ -10,8 +10,6 @@ from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 
-from coordinator.errors import CoordinatorError
-
 PER_SERVER: Final = 8
 """Connections to one server, as the same user; whoever would need one more waits, within its own timeout."""
 
@@ -34,7 +32,7 @@ C = TypeVar("C", bound=Connection)
 T = TypeVar("T")
 
 
-class Lost(CoordinatorError):
+class Lost(ConnectionError):
     """The connection ended before the answer did; its cause says how."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,6 +12,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from actors.prober.cancelling import asked_for
 from actors.prober.connect import listening
 from actors.prober.connections import Connections, Lost
 from actors.prober.failures import wrong_answer
@@ -24,10 +26,6 @@ _OPTIONS: Final = (
     # Channels to one address would share its connection, and how long to wait before trying again.
     ("grpc.use_local_subchannel_pool", 1),
 )
-
-
-class _Refused(Exception):
-    """The server answered the call with a status that is no health; the message names it."""
 
 
 class _Channel:
@@ -50,6 +48,11 @@ class _Channel:
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise TimeoutError(error.details()) from error
             return f"{code.name}: {error.details()}"
+        except asyncio.CancelledError:
+            # grpc.aio replaces the one it met by one that no cancel scope knows.
+            if await asked_for():
+                raise
+            raise Lost("the call was cancelled") from None
         status: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
         return status
 
@@ -62,12 +65,12 @@ async def look(
 ) -> Reading:
     """Ask once. The latency is of the call, and of connecting where there was no channel.
 
-    Raises OSError, LinkLocalAddress, Lost.
+    Raises OSError, SSLError, LinkLocalAddress, Lost.
     """
 
     async def connect() -> _Channel:
-        address = await listening(host, probe.port)
-        return _Channel(_open(address, host, probe.port, tls if probe.tls else None))
+        trusted = tls() if probe.tls else None
+        return _Channel(_open(await listening(host, probe.port, trusted), host, probe.port, trusted))
 
     began = anyio.current_time()
     server = ("grpc", host, probe.port, probe.tls)
@@ -79,13 +82,14 @@ async def look(
     return Reading(ok=True, latency_s=latency_s, value=value)
 
 
-def _open(address: str, host: str, port: int, tls: Callable[[], ssl.SSLContext] | None) -> grpc.aio.Channel:
+def _open(address: str, host: str, port: int, trusted: ssl.SSLContext | None) -> grpc.aio.Channel:
     """A channel to the address that was looked at, under the name that was asked for."""
     place = f"ipv6:[{address}]:{port}" if ":" in address else f"ipv4:{address}:{port}"
     shown = f"[{host}]" if ":" in host else host
     options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.default_authority", f"{shown}:{port}")]
-    if tls is None:
+    if trusted is None:
         return grpc.aio.insecure_channel(place, options)
-    trusted = "".join(map(ssl.DER_cert_to_PEM_cert, tls().get_ca_certs(binary_form=True)))
-    credentials = grpc.ssl_channel_credentials(trusted.encode() or None)
+    # Its own are others than this machine's.
+    roots = "".join(map(ssl.DER_cert_to_PEM_cert, trusted.get_ca_certs(binary_form=True)))
+    credentials = grpc.ssl_channel_credentials(roots.encode() or None)
     return grpc.aio.secure_channel(place, credentials, [*options, ("grpc.ssl_target_name_override", host)])

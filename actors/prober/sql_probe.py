@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import aiopg
 import anyio
-import anyio.lowlevel
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from actors.prober.cancelling import asked_for
 from actors.prober.connect import listening
 from actors.prober.connections import Connections, Lost
 from actors.prober.failures import shortened, wrong_answer
@@ -121,11 +121,9 @@ class _Session:
                 raise Lost(_first_line(error)) from error
             raise Refusal(" ".join(filter(None, (error.pgcode, _first_line(error))))) from error
         except asyncio.CancelledError:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if await asked_for():
                 raise
-            # Nobody asked: aiopg raises this when the server ended the query at its own time limit.
+            # aiopg raises this when the server ended the query at its own time limit.
             raise TimeoutError("the server ended the query") from None
 
     async def aclose(self) -> None:

@@ -44,7 +44,7 @@ def test_every_kind_tells_what_it_does_and_takes() -> None:
 def test_probes_are_listed_and_described(call: Call) -> None:
     """The probe types, and the parameters of one."""
     types = [line.split()[0] for line in call("probes").out.splitlines()[1:]]
-    assert types == ["http", "tcp", "container", "exec", "prometheus"]
+    assert types == ["http", "tcp", "grpc_health", "container", "exec", "sql", "redis", "prometheus", "log"]
     assert "steady" not in call("probes", "http").out
     assert "GET, HEAD, POST" in call("probes", "http").out
     assert "a metric's name" in call("probes", "prometheus").out

@@ -223,10 +223,43 @@ class TestWarnings:
         scenario = read(GOOD.replace("http://127.0.0.1:8000/{{service}}", url)).scenario
         assert loopback_probes(scenario) == (("api",) if loopback else ())
 
-    def test_a_prometheus_on_loopback_is_known(self) -> None:
-        """Whatever goes to a URL can mean the coordinator's own container."""
-        changed = {"api": {"type": "prometheus", "url": "http://localhost:9090", "query": "up"}}
+    @pytest.mark.parametrize(
+        "probe",
+        [
+            {"type": "prometheus", "url": "http://localhost:9090", "query": "up"},
+            {"type": "grpc_health", "host": "localhost", "port": 1},
+            {"type": "redis", "url": "redis://u@127.0.0.1:1/0"},
+            {"type": "sql", "dsn": "postgresql://u:p@[::1]/d", "query": "select 1"},
+        ],
+        ids=lambda probe: probe["type"],
+    )
+    def test_whatever_is_asked_on_loopback_is_known(self, probe: dict[str, object]) -> None:
+        """Whatever goes to a host can mean the coordinator's own container; what only a secret knows cannot be told."""
+        changed = {"api": probe, "other": {"type": "sql", "dsn": {"secret": "DSN"}, "query": "select 1"}}
         assert loopback_probes(read(json.dumps(DOCUMENT | {"probes": changed})).scenario) == ("api",)
+
+    @pytest.mark.parametrize(
+        ("probe", "field", "allowed"),
+        [
+            ({"type": "log", "target": "web", "pattern": "a(?=b)"}, "pattern", "a regular expression that RE2 takes"),
+            ({"type": "log", "target": "wep", "pattern": "a"}, "target", "a target of this scenario: web"),
+            ({"type": "grpc_health", "port": 1}, "", "either host or target"),
+            ({"type": "redis", "url": "http://cache"}, "url", "a URL like redis://cache:6379/0"),
+            ({"type": "redis", "url": "redis://c", "command": ["Subscribe", "x"]}, "", "Subscribe does not"),
+            ({"type": "redis", "url": "redis://169.254.169.254"}, "url", "any address but link-local ones"),
+            ({"type": "sql", "dsn": "mysql://db/shop", "query": "x"}, "dsn", "a URL like postgresql://"),
+            ({"type": "sql", "dsn": "postgresql://u:s3cr3t@169.254.0.1/", "query": "x"}, "dsn", "link-local"),
+        ],
+        ids=range(8),
+    )
+    def test_a_probe_that_cannot_look_is_refused(self, probe: dict[str, object], field: str, allowed: str) -> None:
+        """Where it stands and what is allowed; passwords are not shown."""
+        with pytest.raises(InvalidScenario) as told:
+            read(json.dumps(DOCUMENT | {"probes": {"api": probe}}))
+        (problem,) = told.value.problems
+        assert problem.field == f"probes.api.{field}".rstrip(".")
+        assert allowed in problem.allowed
+        assert "s3cr3t" not in str(told.value)
 
 
 class TestWhateverTheText:

@@ -1,9 +1,7 @@
 """One execution from accepted to finished: what ends it, what is undone, which verdict stands on disk."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from datetime import datetime
 
 import anyio
 import pytest
@@ -12,12 +10,11 @@ from actors.docker.simulated import ExecResult
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.locks import lock_command
-from coordinator.ports import Sampler
 from coordinator.record import Environment, ExecutionState, FaultState, Reading, UndoState, Verdict
 from coordinator.scenarios.probes import Probe
 from coordinator.scenarios.run import Player
 from tests.conformance.virtual_time import Backend, virtual_backend
-from tests.fleet import INSTANCE, Fleet, fleet
+from tests.fleet import INSTANCE, EngineProber, Fleet, fleet
 
 pytestmark = pytest.mark.anyio
 
@@ -214,16 +211,13 @@ async def test_cancelled_from_outside_it_undoes() -> None:
 async def test_a_crash_of_a_part_undoes() -> None:
     """A bug in one part ends the play as an error, with everything undone."""
 
-    class Crashing:
-        def kept(self, since: datetime) -> AbstractAsyncContextManager[Sampler]:
-            return nullcontext(self)
-
+    class Crashing(EngineProber):
         async def sample(self, probe: Probe, targets: Mapping[str, tuple[ContainerFacts, ...]]) -> Reading:
             await anyio.sleep(4)
             raise ZeroDivisionError
 
     async with fleet("web") as house:
-        house.prober = Crashing()
+        house.prober = Crashing(house.engine)
         player = await house.player(PAUSE.replace("5s", "60s") + PROBES)
         with pytest.raises(BaseExceptionGroup):
             await player.play(f"{player.id}@/")
