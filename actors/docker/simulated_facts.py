@@ -73,7 +73,7 @@ class SimulatedFacts:
         container = self._engine.state.containers.get(container_id)
         if container is None:
             return None
-        lines = [line for line in container.lines if line.at_ns >= place.at_ns and stream in {"both", line.stream}]
+        lines = [line for line in container.logged if line.at_ns >= place.at_ns and stream in {"both", line.stream}]
         behind = [line for at, line in enumerate(lines) if line.at_ns > place.at_ns or at >= place.seen]
         last = behind[-1].at_ns if behind else place.at_ns
         return LogPart(

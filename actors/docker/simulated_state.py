@@ -88,7 +88,7 @@ class SimulatedContainer:
     """Set when the present run ends."""
     rules: dict[str, Rules] = field(default_factory=dict)
     """What was put into its network namespace, by the fault's id; it ends with the run."""
-    lines: list[LoggedLine] = field(default_factory=list)
+    logged: list[LoggedLine] = field(default_factory=list)
     """Its log."""
 
     lines: list[bytes] = field(default_factory=list)
@@ -195,7 +195,7 @@ class EngineState:
     def say(self, container: SimulatedContainer, text: str, stream: str) -> None:
         """A line for its log."""
         at_ns = round(self._clock.now().timestamp() * 1e6) * 1000
-        container.lines.append(LoggedLine(at_ns, stream, text))
+        container.logged.append(LoggedLine(at_ns, stream, text))
 
     def find(self, reference: str) -> SimulatedContainer:
         """The container with this id or name."""
