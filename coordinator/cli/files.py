@@ -1,18 +1,25 @@
-"""Commands about scenario files alone: they need no engine and no coordinator."""
+"""Commands about scenario files: none needs an engine or a coordinator. `init` asks one that is there."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import anyio
 import click
 
 from coordinator.cli import exit_codes
 from coordinator.cli.output import as_json, note, result
 from coordinator.cli.sources import read
+from coordinator.cli.tools import Tools, Where
+from coordinator.errors import CoordinatorError
 
-_NAME_LINE: Final = re.compile(r"^(\s*(?:metadata:\s*\{)?\s*name:\s*)([^\s,}]+)", re.MULTILINE)
+if TYPE_CHECKING:
+    from coordinator.faults.facts import ContainerFacts
+
+_THERE: Final = "{}: is there already, and is left as it is"
 
 
 @click.command()
@@ -39,26 +46,60 @@ def validate(files: tuple[Path, ...]) -> int:
 
 @click.command()
 @click.argument("name", default="my-scenario")
-def init(name: str) -> int:
-    """Write a commented starter scenario to NAME.yaml; never over a file that is there."""
+@click.option("--container", metavar="NAME", help="The container it is about; default: one of this folder's project.")
+@click.pass_obj
+def init(tools: Tools, name: str, container: str | None) -> int:
+    """Write a commented starter scenario to NAME.yaml; never over a file that is there.
+
+    It is about a container of the Compose project of this folder, or of the only project that runs, where an engine
+    answers; else about a service `web` whose names are to be set.
+    """
     from coordinator.scenarios.model import NAME_PATTERN
     from coordinator.scenarios.parse import starter_text
+    from coordinator.scenarios.starter import starter
 
     name = name.removesuffix(".yaml")
     if re.fullmatch(NAME_PATTERN, name) is None:
         raise click.UsageError(f"{name!r}: a scenario's name is {NAME_PATTERN}")
     path = Path(f"{name}.yaml")
+    if path.exists():
+        raise click.UsageError(_THERE.format(path))
+    about = anyio.run(_about, tools, container)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(_NAME_LINE.sub(lambda found: found[1] + name, starter_text(), count=1))
+            file.write(starter(starter_text(), name, about))
     except FileExistsError:
-        raise click.UsageError(f"{path}: is there already, and is left as it is") from None
+        raise click.UsageError(_THERE.format(path)) from None
     except OSError as failed:
         raise click.UsageError(f"{path}: cannot be written: {failed.strerror}") from failed
     result(f"{path}\n")
-    note("next: set `container` and `url` in it (`test-coordinator containers` lists what there is), then")
+    if about is None:
+        note("next: set `project`, `service` and `url` in it (`test-coordinator containers` lists what there is), then")
+    else:
+        note(f"about {about.name}, as it runs here; look at `url` in it, then")
     note(f"      test-coordinator plan {path}")
     return exit_codes.OK
+
+
+async def _about(tools: Tools, name: str | None) -> ContainerFacts | None:
+    """The container that is named, else one that suits; None where no engine answers or there is none."""
+    from coordinator.scenarios.starter import suited
+
+    try:
+        async with tools.connect(tools.load(), Where(), recovery=False) as control:
+            found = await control.candidates()
+    except CoordinatorError:
+        if name is not None:
+            raise
+        return None
+    if name is None:
+        return suited((one.container for one in found if one.why_not is None), str(Path.cwd()))
+    for one in found:
+        if one.container.name == name:
+            return one.container
+    near = difflib.get_close_matches(name, [one.container.name for one in found], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise click.UsageError(f"--container {name}: there is none of that name{hint}")
 
 
 @click.command()

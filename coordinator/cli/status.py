@@ -35,10 +35,16 @@ def containers(tools: Tools, *, as_json: bool, server: str | None, token_file: P
         result(listing([candidate.model_dump(mode="json") for candidate in found]))
         return
     lines = [
-        (one.container.name, one.container.state.value, one.container.image, one.why_not or "may be a target")
+        (
+            one.container.name,
+            one.container.state.value,
+            one.container.image,
+            "/".join(filter(None, (one.container.compose_project, one.container.compose_service))) or "-",
+            one.why_not or "may be a target",
+        )
         for one in found
     ]
-    result(rows(("name", "state", "image", "target"), lines))
+    result(rows(("name", "state", "image", "compose project/service", "target"), lines))
 
 
 @click.command()

@@ -3,8 +3,26 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.faults.facts import ContainerFacts, ContainerState, PublishedPort
+from coordinator.ports import Candidate
 from coordinator.scenarios.parse import parse
 from tests.unit.cli.conftest import Call
+from tests.unit.cli.scripted import ScriptedControl
+
+
+def candidates(folder: str) -> tuple[Candidate, ...]:
+    """A Compose service that was brought up in `folder`, and a container of nobody's."""
+    compose = {"project": "shop", "service": "web", "project.working_dir": folder}
+    web = ContainerFacts(
+        id="1" * 64,
+        name="shop-web-1",
+        image="i",
+        state=ContainerState.RUNNING,
+        labels={f"com.docker.compose.{key}": value for key, value in compose.items()},
+        ports=(PublishedPort(container_port=80, host_ip="0.0.0.0", host_port=8080),),
+    )
+    lone = ContainerFacts(id="2" * 64, name="lone", image="i", state=ContainerState.RUNNING)
+    return tuple(Candidate(container=one, why_not=None) for one in (lone, web))
 
 
 def test_a_valid_file_is_ok(call: Call) -> None:
@@ -42,6 +60,34 @@ def test_the_starter_is_valid_and_bears_its_name(call: Call, workplace: Path) ->
     text = (workplace / "my-first.yaml").read_text()
     assert parse(text, file="my-first.yaml").scenario.metadata.name == "my-first"
     assert call("validate", "my-first.yaml").code == 0
+
+
+def test_the_starter_is_about_what_runs_here(call: Call, workplace: Path) -> None:
+    """Of this folder's Compose project the starter has service and published port; the note names the container."""
+    said = call("init", "outage", control=ScriptedControl(candidates=candidates(str(workplace))))
+    assert (said.code, said.err.splitlines()[0]) == (0, "about shop-web-1, as it runs here; look at `url` in it, then")
+    scenario = parse((workplace / "outage.yaml").read_text(), file="outage.yaml").scenario
+    assert scenario.variables["url"] == "http://127.0.0.1:8080/"
+    assert (scenario.targets["web"].compose_project, scenario.targets["web"].compose_service) == ("shop", "web")
+
+
+def test_the_starter_is_about_the_container_that_is_named(call: Call, workplace: Path) -> None:
+    """`--container` chooses; a name that is none is refused with the likely one, and nothing is written."""
+    control = ScriptedControl(candidates=candidates("/elsewhere"))
+    assert call("init", "outage", "--container", "lone", control=control).code == 0
+    assert parse((workplace / "outage.yaml").read_text(), file="f").scenario.targets["web"].names == ("lone",)
+    said = call("init", "other", "--container", "lon", control=control)
+    assert (said.code, (workplace / "other.yaml").exists()) == (2, False)
+    assert "did you mean 'lone'?" in said.err
+
+
+def test_a_starter_needs_no_engine(call: Call, workplace: Path) -> None:
+    """Where no engine answers, the starter is about a service whose names are to be set."""
+    said = call("init", control=ScriptedControl(candidates=None))
+    assert (said.code, said.err.splitlines()[0][:38]) == (0, "next: set `project`, `service` and `ur")
+    assert call("validate", "my-scenario.yaml").code == 0
+    assert call("init", "other", "--container", "lone", control=ScriptedControl(candidates=None)).code == 4
+    assert not (workplace / "other.yaml").exists()
 
 
 def test_init_never_overwrites(call: Call, workplace: Path) -> None:

@@ -13,19 +13,25 @@ from tests.unit.cli.scripted import ScriptedConnect, ScriptedControl
 
 RUNNING = played.execution(ExecutionState.RUNNING, fault_state=FaultState.ACTIVE)
 CANDIDATES = tuple(
-    Candidate(container=ContainerFacts(id=name * 8, name=name, image="i", state=ContainerState.RUNNING), why_not=why)
-    for name, why in (("web-1", None), ("db-1", "labelled test-coordinator.protected=true"))
+    Candidate(
+        container=ContainerFacts(id=name * 8, name=name, image="i", labels=labels, state=ContainerState.RUNNING),
+        why_not=why,
+    )
+    for name, labels, why in (
+        ("web-1", {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}, None),
+        ("db-1", {}, "labelled test-coordinator.protected=true"),
+    )
 )
 
 
 def test_containers_say_which_may_be_a_target(call: Call) -> None:
-    """Each container has its name, state, and why it may not be a target."""
+    """Each container has its name, state, Compose project and service, and why it may not be a target."""
     said = call("containers", control=ScriptedControl(candidates=CANDIDATES))
-    assert (said.code, [line.split(None, 3) for line in said.out.splitlines()[1:]]) == (
+    assert (said.code, [line.split(None, 4) for line in said.out.splitlines()[1:]]) == (
         0,
         [
-            ["web-1", "running", "i", "may be a target"],
-            ["db-1", "running", "i", "labelled test-coordinator.protected=true"],
+            ["web-1", "running", "i", "shop/web", "may be a target"],
+            ["db-1", "running", "i", "-", "labelled test-coordinator.protected=true"],
         ],
     )
 
