@@ -1,6 +1,7 @@
 # make demo   breaks a replica of a small real system and shows what happened
 # make test   lint and every test
 # make lint   ruff, mypy, import contracts
+# make docs   the documentation as a site, build/docs/index.html; a warning is an error
 # make image  the container image, test-coordinator:VERSION and :latest (BASE_IMAGE=… picks another base)
 # make simulate SEEDS=10000   more seeds of the simulations than `make test` runs
 # make torture N=500   more rounds of killed coordinators than `make test` plays (SEED=… replays one)
@@ -11,7 +12,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint image simulate torture bench venv format provision-demo provision-test clean
+.PHONY: help demo test lint docs image simulate torture bench venv format provision-demo provision-test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,14 +34,14 @@ $(STAMP): pyproject.toml
 	@tools/provision.sh python $(PYTHON)
 	@test -x $(BIN)/python -a -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing the dependencies into $(VENV)" >&2
-	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	@touch $@
 
 provision-demo:
 	@tools/provision.sh docker busybox
 
 provision-test:
-	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter chromium shells
+	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter nginx chromium shells
 
 demo: $(STAMP) provision-demo
 	@$(BIN)/python demo/demo.py
@@ -64,6 +65,10 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
+	@echo build/docs/index.html
 
 VERSION = $(shell sed -n 's/^__version__.*"\(.*\)"/\1/p' coordinator/__init__.py)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what the tests and the demo need is there: uses what answers, installs by apt as root on Debian or
 # Ubuntu, and otherwise says in one line what to type. Never restarts, reconfigures or stops anything that runs.
-#   tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | shells | python PYTHON ...
+#   tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | python PYTHON ...
 set -eu
 # An ordinary user of Debian has no sbin on the path, where dockerd is.
 PATH=$PATH:/usr/sbin:/sbin
@@ -103,7 +103,7 @@ python_venv() {
     apt_install start "python$version-venv"
 }
 
-[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | shells | python PYTHON ..."
+[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | python PYTHON ..."
 while [ $# -gt 0 ]; do
     case $1 in
         docker) docker_engine ;;
@@ -114,6 +114,7 @@ while [ $# -gt 0 ]; do
         chromium) have chromium || apt_install quiet chromium ;;
         compose) docker compose version >/dev/null 2>&1 || have docker-compose || apt_install quiet docker-compose ;;
         netfilter) netfilter ;;
+        nginx) have nginx || apt_install quiet nginx-light ;;
         shells) have zsh && have fish || apt_install quiet zsh fish ;;
         python) python_venv "$2"; shift ;;
         *) fail "unknown: $1" ;;

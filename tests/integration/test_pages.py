@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
-from xml.etree import ElementTree
 
+import anyio
 import pytest
 
+from actors.docker.command_runner import DockerCommandRunner
+from actors.docker.helper_image import HelperImage
 from tests.integration.coordinator_container import coordinator_image
 from tests.integration.coordinator_process import coordinator, eventually
 from tests.integration.pages import Reader
-from tests.integration.sandbox import Sandbox
+from tests.integration.sandbox import Sandbox, docker
 from tests.integration.services import free_port
 
 TUTORIAL = "tutorial/first-scenario.md"
@@ -60,11 +62,12 @@ def test_the_tutorial_leads_to_a_verdict(reader: Reader) -> None:
 def test_the_recipe_for_ci_leaves_junit_and_an_exit_code(reader: Reader) -> None:
     """The steps of the page bring the system up, play the scenario, and leave what a pipeline reads."""
     reader.take(TUTORIAL, "compose.yaml")
-    assert reader.follow("how-to/run-in-ci.md").splitlines()[-1] == "exit code 0"
+    said = reader.follow("how-to/run-in-ci.md")
+    assert said.splitlines()[-1] == "exit code 0", said
     (junit,) = (reader.folder / "reports").glob("*.junit.xml")
-    suite = ElementTree.parse(junit).getroot().find(".//testsuite")
+    suite = re.search(r"<testsuite [^>]*>", junit.read_text())
     assert suite is not None
-    assert (suite.get("name"), suite.get("failures"), suite.get("errors")) == ("web-dies", "0", "0")
+    assert {'name="web-dies"', 'failures="0"', 'errors="0"'} <= set(suite[0].rstrip(">").split())
 
 
 def test_a_coordinator_beside_compose_reaches_services_by_name(reader: Reader) -> None:
@@ -118,13 +121,24 @@ def filtered(engine: str) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_the_filter_lets_through_all_that_is_needed(filtered: str, containers: Sandbox, tmp_path: Path) -> None:
+@pytest.fixture
+def helper_image(engine: str) -> Iterator[str]:
+    """An image for helpers, made without the filter, which does not allow that."""
+    name = f"test-coordinator-filtered:{uuid4().hex[:8]}"
+    anyio.run(HelperImage(name, "0").ready, DockerCommandRunner(engine, lambda _: ""))
+    yield name
+    docker("image", "rm", name)
+
+
+def test_the_filter_lets_through_all_that_is_needed(
+    helper_image: str, filtered: str, containers: Sandbox, tmp_path: Path
+) -> None:
     """Behind the proxy of the page every kind of effect works, helpers and exec included, and nothing is refused."""
     network = containers.network()
     target = containers.run(options=["--network", network, "--restart", "on-failure"])
     scenario = tmp_path / "filtered.yaml"
     scenario.write_text(THROUGH_THE_FILTER.replace("NAME", target.name).replace("NETWORK", network))
-    with coordinator(tmp_path, DOCKER_HOST=filtered, HELPER_IMAGE=containers.image) as made:
+    with coordinator(tmp_path, DOCKER_HOST=filtered, HELPER_IMAGE=helper_image) as made:
         done = made.command("run", str(scenario))
     assert (done.returncode, "undo       complete" in done.stdout) == (0, True), done.stdout + done.stderr
     # What is not needed is refused.
