@@ -3,8 +3,9 @@
 import pytest
 
 from coordinator.faults.facts import ContainerFacts, ContainerState, PublishedPort
-from coordinator.scenarios.model import HttpProbe, Scenario
+from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.parse import parse, starter_text
+from coordinator.scenarios.probes import HttpProbe
 from coordinator.scenarios.starter import starter, suited
 
 FOLDER = "/home/me/shop"
