@@ -1,10 +1,11 @@
-"""The commands of one execution: those inside a network namespace go to one helper per namespace, which is kept open,
-fed with signs of life, and ends with the execution. It takes a few ms there, where a helper of its own takes 150.
+"""The commands of one execution: those inside a network namespace, and those that load containers, go to one helper per
+place, which is kept open, fed with signs of life, and ends with the execution. It takes a few ms there, where a helper
+of its own takes 150.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -25,6 +26,16 @@ CLOSE_DEADLINE_S: Final = 10.0
 REOPEN_PAUSE_S: Final = 0.5
 
 
+NEWS: Final = {
+    "lost": "fault_interrupted", "remade": "fault_reapplied",
+    "ended": "fault_interrupted", "out_of_memory": "target_out_of_memory",
+}  # fmt: skip
+"""What helpers tell, as the timeline has it."""
+
+OVER: Final = "over"
+"""A helper's word that a fault, which it names, has nothing left that runs: its container's run is over."""
+
+
 def unheard(event: str, container_id: str, text: str) -> None:
     """Nobody listens: the log has it."""
 
@@ -39,7 +50,7 @@ class NamespaceHands:
         self._group = group
         self._sessions: dict[str, Session] = {}
         self._put: dict[str, dict[str, DockerCommand]] = {}
-        """What is put, by namespace and fault: put once more when a helper is lost and replaced."""
+        """What is put, by place and what bears its name: put once more when a helper is lost and replaced."""
         self._opening: dict[str, anyio.Lock] = {}
         self._names: list[str] = []
         """Of every helper container that was opened: the engine keeps those that have ended."""
@@ -54,79 +65,86 @@ class NamespaceHands:
         """See `ports.Hands`."""
         if any(command.of_helper and not command.namespace for command in commands):
             await self._runner.prepare_helper()
-        namespaces = {command.namespace: command for command in commands if command.namespace}
+        places = {command.place: command for command in commands if command.place}
         async with anyio.create_task_group() as group:
-            for command in namespaces.values():
+            for command in places.values():
                 group.start_soon(self._session, command)
 
     async def run(self, command: DockerCommand) -> Outcome:
-        """Through the open helper of its namespace where there is one, else by itself. Raises as the runner does."""
-        if command.namespace and command.inside[0] == "remove":
+        """Through the open helper of its place where there is one, else by itself. Raises as the runner does."""
+        place = command.place
+        if place and command.inside[0] == "remove":
             # First of all: a helper that is being replaced must not put it once more.
-            self._put.get(command.namespace, {}).pop(command.inside[1].replace("-", ""), None)
-        session = self._sessions.get(command.namespace) if command.namespace else None
+            self._put.get(place, {}).pop(_name(command), None)
+        session = self._sessions.get(place) if place else None
         if session is None or session.ended.is_set():
             return await self._runner.run(command)
         with action("docker:command", argv=command.shown(), through=session.through) as told:
             outcome = await session.ask(command)
             told.add_success_fields(exit_code=outcome.exit_code, duration=round(outcome.duration_s, 4))
         if outcome.ok and command.inside[0] == "put":
-            self._put.setdefault(command.namespace, {})[_fault(command)] = command
+            self._put.setdefault(place, {})[_name(command)] = command
         if outcome.exit_code is None and command.inside[0] == "remove":
             # The helper is gone or hangs: its leases end by themselves, but the look has to be somebody's.
             return await self._runner.run(command)
         return outcome
 
     async def _session(self, command: DockerCommand) -> None:
-        """Open the helper of a namespace, unless it is open. Raises AbilityMissing, EngineUnreachable."""
-        namespace = command.namespace
-        async with self._opening.setdefault(namespace, anyio.Lock()):
-            session = self._sessions.get(namespace)
+        """Open the helper of a place, unless it is open. Raises AbilityMissing, EngineUnreachable."""
+        place = command.place
+        async with self._opening.setdefault(place, anyio.Lock()):
+            session = self._sessions.get(place)
             if session is not None and not session.ended.is_set():
                 return
             session = Session(*await self._runner.hold(command.labelled({LABEL_EXECUTION: self._execution_id})))
             if session.name:
                 self._names.append(session.name)
-            session.news = partial(self._heard, namespace)
+            session.news = partial(self._heard, command)
             self._group.start_soon(self._keep, session, command)
             with anyio.move_on_after(OPEN_DEADLINE_S):
                 await session.opened.wait()
             if not session.ready:
                 await session.close()
-                raise AbilityMissing(f"no helper in the network of {namespace[:12]}: {session.why()}")
-            self._sessions[namespace] = session
+                where = f"in the network of {command.namespace[:12]}" if command.namespace else "beside the cgroups"
+                raise AbilityMissing(f"no helper {where}: {session.why()}")
+            self._sessions[place] = session
 
     async def _keep(self, session: Session, command: DockerCommand) -> None:
         """Read its answers and give signs of life while it lasts, whoever is cancelled; replace it when it is lost."""
         with anyio.CancelScope(shield=True):
             await session.serve()
-        if self._closed or not session.ready or not self._put.get(command.namespace):
+        put = self._put.get(command.place, {})
+        if self._closed or not session.ready or not put:
             return
-        log("helper:lost", "WARNING", container_id=command.namespace, reason=session.why())
-        self._tell("fault_interrupted", command.namespace, f"its helper was lost: {session.why()}")
+        log("helper:lost", "WARNING", place=command.place, reason=session.why())
+        self._tell_all(put.values(), "fault_interrupted", f"its helper was lost: {session.why()}")
         await anyio.sleep(REOPEN_PAUSE_S)
         try:
             await self._session(command)
         except AbilityMissing as error:
             # Its target is gone or down; whoever puts it there again opens another.
-            log("helper:not_replaced", "WARNING", container_id=command.namespace, reason=str(error))
+            log("helper:not_replaced", "WARNING", place=command.place, reason=str(error))
             return
-        outcomes = [
-            await self.run(put)
-            for fault, put in list(self._put.get(command.namespace, {}).items())
-            if fault in self._put[command.namespace]
-        ]
-        if failed := next((outcome for outcome in outcomes if not outcome.ok), None):
-            self._tell("fault_not_reapplied", command.namespace, f"by another helper: {failed.stderr.strip()}")
-        elif outcomes:
-            self._tell("fault_reapplied", command.namespace, "by another helper")
+        outcomes = [(each, await self.run(each)) for name, each in list(put.items()) if name in put]
+        for each, outcome in outcomes:
+            if not outcome.ok:
+                self._tell("fault_not_reapplied", each.container, f"by another helper: {outcome.stderr.strip()}")
+        self._tell_all([each for each, outcome in outcomes if outcome.ok], "fault_reapplied", "by another helper")
 
-    def _heard(self, namespace: str, event: str, text: str) -> None:
-        """What a helper tells unasked."""
-        log(f"helper:fault_{event}", "WARNING", container_id=namespace, reason=text)
-        told = {"lost": "fault_interrupted", "remade": "fault_reapplied"}.get(event)
-        if told is not None:
-            self._tell(told, namespace, text)
+    def _tell_all(self, puts: Iterable[DockerCommand], event: str, text: str) -> None:
+        """Once for each container."""
+        for container_id in dict.fromkeys(put.container for put in puts):
+            self._tell(event, container_id, text)
+
+    def _heard(self, command: DockerCommand, event: str, container_id: str, text: str) -> None:
+        """What a helper tells unasked; one in a network namespace knows no container."""
+        if event == OVER:
+            self._put.get(command.place, {}).pop(f"{text} {container_id}", None)
+            return
+        whose = container_id or command.namespace
+        log(f"helper:fault_{event}", "WARNING", container_id=whose, reason=text)
+        if event in NEWS:
+            self._tell(NEWS[event], whose, text)
 
     async def close(self) -> None:
         """End all helpers; each takes out what is left of this execution in its namespace."""
@@ -151,7 +169,9 @@ async def namespace_hands(runner: DockerCommandRunner, execution_id: str) -> Asy
             group.cancel_scope.cancel(reason="the execution has ended")
 
 
-def _fault(put: DockerCommand) -> str:
-    """The fault that is put, as its tables are named."""
-    words = dict(word.split("=", maxsplit=1) for word in put.inside[1].split())
-    return words["fault"].replace("-", "")
+def _name(command: DockerCommand) -> str:
+    """What is put or taken out: in a network namespace a fault, as its tables are named; else one in a container."""
+    if not command.namespace:
+        return f"{command.inside[1]} {command.container}"
+    # A mark begins with `fault=`.
+    return command.inside[1].split()[0].removeprefix("fault=").replace("-", "")

@@ -20,7 +20,7 @@ END_S: Final = 5.0
 """How long a helper may take to end once its input has ended."""
 
 
-def _unheard(event: str, text: str) -> None:
+def _unheard(event: str, container_id: str, text: str) -> None:
     """Nobody listens."""
 
 
@@ -37,8 +37,8 @@ class Session:
         self._errors = bytearray()
         self.name = name
         self.through = "helper" if name else "nsenter"
-        self.news: Callable[[str, str], None] = _unheard
-        """Is told what nobody asked for: `lost` or `remade`, and a text for a person."""
+        self.news: Callable[[str, str, str], None] = _unheard
+        """Is told what nobody asked for, as `lost` or `remade`, the container where one is named, and a text."""
         self.opened = anyio.Event()
         """Set when it is ready, or will never be."""
         self.ready = False
@@ -112,7 +112,7 @@ class Session:
             self.ready = True
             self.opened.set()
         elif "news" in told:
-            self.news(str(told["news"]), str(told.get("text", "")))
+            self.news(str(told["news"]), str(told.get("container", "")), str(told.get("text", "")))
         elif isinstance(told.get("id"), int):
             self._answers[told["id"]] = told
             self._tell()

@@ -10,11 +10,10 @@ import anyio
 
 from actors.docker.programs.hosts import packed, unpacked
 from actors.docker.simulated_state import EngineError, SimulatedContainer
-from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NETNS_PROGRAM
+from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NETNS_PROGRAM, STRESS_PROGRAM
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.limits import LIMITS_PROGRAM
 from coordinator.faults.processes import SIGNALS_PROGRAM
-from coordinator.faults.stress import STRESS_PROGRAM
 
 if TYPE_CHECKING:
     from actors.docker.simulated import SimulatedEngine
@@ -52,7 +51,7 @@ def helper_program(
         HOSTS_PROGRAM: (namespace, programs.beside_hosts),
         SCAN_PROGRAM: ("helper", programs.scan),
         LIMITS_PROGRAM: ("helper", programs.limits),
-        STRESS_PROGRAM: ("helper", programs.limits),
+        STRESS_PROGRAM: ("helper", programs.loads),
         SIGNALS_PROGRAM: ("helper", programs.limits),
         CRASH_PROGRAM: ("helper", programs.crash),
     }
@@ -83,7 +82,7 @@ class _Programs:
                 self.engine.die(reference)
 
     async def limits(self) -> None:
-        """What limits.py, stress.py and signals.py do to a container, whose run holds it; loads add up."""
+        """What limits.py and signals.py do to a container, whose run holds it."""
         what, fault, *limit, reference = self.asked
         kind = limit[0] if len(limit) == len(("kind", "value")) else fault
         await self._begun(reference)
@@ -99,6 +98,20 @@ class _Programs:
             self.console.fail(f"{reference[:12]}: another fault limits its {kind} already")
         else:
             container.limits[kind] = (fault, limit[1])
+
+    async def loads(self) -> None:
+        """What stress.py does: stressors, which add up and live while their lease is renewed."""
+        *asked, reference = self.asked
+        await self._begun(reference)
+        container = self.engine.state.containers.get(reference)
+        match asked:
+            case ["remove", fault]:
+                if container is not None:
+                    container.rules.pop(fault, None)
+            case ["put", _, kind, value, mark] if container is not None and container.up:
+                self.engine.state.put(container, mark, f"{kind} {value}")
+            case _:
+                self._not_seen(reference)
 
     def _not_seen(self, reference: str) -> None:
         self.console.fail(f"{reference[:12]}: no process of this container is seen from here")

@@ -38,7 +38,7 @@ class ConnectionCut(Exception):
 
 @dataclass(slots=True)
 class Rules:
-    """A fault in a network namespace, as it was put. It matches until its lease ends, on the monotonic clock."""
+    """A fault in a network namespace, or stressors, as put. It lasts until its lease ends, on the monotonic clock."""
 
     mark: str
     text: str
@@ -87,7 +87,7 @@ class SimulatedContainer:
     ended: anyio.Event = field(default_factory=anyio.Event)
     """Set when the present run ends."""
     rules: dict[str, Rules] = field(default_factory=dict)
-    """What was put into its network namespace, by the fault's id; it ends with the run."""
+    """What was put into its network namespace or cgroup, by the fault's id; it ends with the run."""
     logged: list[LoggedLine] = field(default_factory=list)
     """Its log."""
 
@@ -227,12 +227,12 @@ class EngineState:
         self._emit_network(container, network, "connect")
 
     def put(self, container: SimulatedContainer, mark: str, text: str) -> None:
-        """Rules in its network namespace, in place of those of the same fault."""
+        """Rules in its network namespace, or stressors, in place of those of the same fault."""
         fault = mark.split(maxsplit=1)[0].removeprefix("fault=")
         container.rules[fault] = Rules(mark, text, self._clock.monotonic() + RULE_LEASE_S)
 
     def rules(self, reference: str) -> dict[str, str]:
-        """The rules in force in its network namespace, by the fault's id."""
+        """The rules in force in its network namespace, and stressors, by the fault's id."""
         now = self._clock.monotonic()
         return {fault: each.text for fault, each in self.find(reference).rules.items() if each.until > now}
 

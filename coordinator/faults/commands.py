@@ -38,8 +38,11 @@ MANY: Final = "--"
 NETNS_PROGRAM: Final = f"{HELPER_PROGRAMS}/netns.py"
 """What acts inside a target's network namespace."""
 
+STRESS_PROGRAM: Final = f"{HELPER_PROGRAMS}/stress.py"
+"""What starts stressors in a cgroup of the engine's machine, and ends them."""
+
 HOLD: Final = ("hold",)
-"""What NETNS_PROGRAM is asked in order to be asked more."""
+"""What either of these is asked in order to be asked more."""
 
 FAULT: Final = "{fault}"
 """Stands in argv, alone, for the id of the fault; known when it is armed."""
@@ -96,16 +99,35 @@ class DockerCommand(Value):
         return next((part.removeprefix(_NAMESPACE) for part in self.argv if part.startswith(_NAMESPACE)), "")
 
     @property
+    def place(self) -> str:
+        """Where a helper acts that can be held open: a network namespace, or the host's cgroups with what it may do
+        there; empty for all others.
+        """
+        if STRESS_PROGRAM not in self.argv:
+            return self.namespace
+        options = zip(self.argv, self.argv[1:], strict=False)
+        return " ".join(["cgroups", *sorted(value for option, value in options if option == "--cap-add")])
+
+    @property
+    def container(self) -> str:
+        """The container that a helper that can be held open acts on."""
+        return self.namespace or self.argv[-1]
+
+    @property
     def inside(self) -> tuple[str, ...]:
-        """What is asked of NETNS_PROGRAM."""
-        return self.argv[self.argv.index(NETNS_PROGRAM) + 1 :]
+        """What is asked of the program of a helper that can be held open."""
+        return self.argv[self._program + 1 :]
+
+    @property
+    def _program(self) -> int:
+        return next(place for place, part in enumerate(self.argv) if part in {NETNS_PROGRAM, STRESS_PROGRAM})
 
     def held(self, name: str) -> DockerCommand:
         """What keeps its helper open under this name, to be asked on its standard input, instead of asking once.
 
         Not removed by the engine when it ends: an engine that restarts would kill it without its clean-up.
         """
-        options = self.argv[1 : self.argv.index(NETNS_PROGRAM) + 1]
+        options = self.argv[1 : self._program + 1]
         kept = tuple(part for part in options if part != "--rm")
         return self.model_copy(update={"argv": ("run", "--interactive", "--name", name, *kept, *HOLD)})
 

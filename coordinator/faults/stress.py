@@ -9,15 +9,12 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coordinator.faults.commands import HELPER_PROGRAMS, MARK
+from coordinator.faults.commands import MARK, STRESS_PROGRAM
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
 from coordinator.quantities import Percent, Size
 from coordinator.record import FaultClass
-
-STRESS_PROGRAM: Final = f"{HELPER_PROGRAMS}/stress.py"
-"""What starts stressors in a cgroup of the engine's machine, and ends them."""
 
 MOST_WORKERS: Final = 64
 LEAST_MEMORY: Final = 1 << 20

@@ -12,11 +12,15 @@ from coordinator import __version__
 from coordinator.faults.commands import FAULT, MARK, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.stress import CpuStress
+from coordinator.identity import LABEL_EXECUTION
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
-from tests.integration.sandbox import Container, Sandbox, docker
+from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 from tests.integration.test_limits import put
 
 GROUPS = Path("/sys/fs/cgroup")
+LEASE_S = 10.0
+"""How long a stressor may outlive whoever it was started by."""
+
 WINDOW_S = 4.0
 """Over which CPU time is measured."""
 
@@ -48,9 +52,21 @@ def cpu_s(container: Container) -> float:
 
 def load(container: Container) -> float:
     """Per cent of one CPU over a while, by the kernel's accounting of the container."""
-    before, began = cpu_s(container), time.monotonic()
+    return loads(container)[0]
+
+
+def loads(container: Container) -> tuple[float, float]:
+    """The same, and with the time that its processes waited for a CPU which others had: what they asked for."""
+    before, waited, began = cpu_s(container), waited_s(container), time.monotonic()
     time.sleep(WINDOW_S)
-    return (cpu_s(container) - before) / (time.monotonic() - began) * 100
+    took = time.monotonic() - began
+    used = (cpu_s(container) - before) / took * 100
+    return used, used + (waited_s(container) - waited) / took * 100
+
+
+def waited_s(container: Container) -> float:
+    """How long the processes in its cgroup have been ready to run and did not, by the kernel's count."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in members(container)) / 1e9
 
 
 def held(container: Container) -> int:
@@ -71,6 +87,16 @@ def settled(container: Container) -> set[str]:
     return members(container)
 
 
+def events(served: Coordinator, execution_id: str) -> dict[str, str]:
+    """What the timeline tells, by event."""
+    return {each["event"]: each["text"] for each in served.execution(execution_id)["timeline"]}
+
+
+def helpers(execution_id: str) -> list[str]:
+    """The helper containers of an execution."""
+    return docker("ps", "-q", "--filter", f"label={LABEL_EXECUTION}={execution_id}").split()
+
+
 def finish(served: Coordinator, execution_id: str) -> None:
     """End it, and see that all is undone."""
     served.call("DELETE", f"/api/v1/executions/{execution_id}")
@@ -88,7 +114,11 @@ def test_cpu_is_used_as_asked_within_the_limits(
     assert load(target) < OTHERS
     execution_id = put(served, target, [{"type": "cpu_stress", "load": f"{percent}%"}])
     assert len(members(target)) == len(before) + 1
-    assert abs(load(target) - min(percent, 100 * (quota or 1))) < 5
+    used, asked = loads(target)
+    wanted = min(percent, 100 * (quota or 1))
+    # On a busy machine it gets less, and waits for the rest.
+    assert used - wanted < 5, used
+    assert asked - wanted > -5, asked
     finish(served, execution_id)
     assert members(target) == before
     assert load(target) < OTHERS
@@ -113,8 +143,10 @@ def test_memory_is_held_within_the_limits(served: Coordinator, containers: Sandb
     assert members(target) == before
 
 
-def test_they_end_with_the_run_and_after_a_crash(served: Coordinator, containers: Sandbox) -> None:
-    """A restart leaves none in the new run; SIGKILL of the coordinator and its warden leaves them to the next start."""
+def test_they_end_with_the_run_and_soon_after_everything_of_ours(served: Coordinator, containers: Sandbox) -> None:
+    """A restart leaves none in the new run. A helper that is killed is replaced, and takes its own with it. SIGKILL of
+    the coordinator and its warden ends them without anybody's doing; the next start has nothing to put back.
+    """
     target = containers.run("killed")
     own = settled(target)
     execution_id = put(served, target, [{"type": "cpu_stress", "load": "20%", "workers": 2}])
@@ -125,11 +157,35 @@ def test_they_end_with_the_run_and_after_a_crash(served: Coordinator, containers
     finish(served, execution_id)
 
     before = settled(target)
-    put(served, target, [{"type": "cpu_stress", "load": "20%"}])
-    served.kill()
+    execution_id = put(served, target, [{"type": "cpu_stress", "load": "20%"}])
+    first = members(target) - before
+    (helper,) = helpers(execution_id)
+    docker("kill", helper)
+    eventually(lambda: not members(target) & first, "the end of what it held")
+    eventually(lambda: "fault_reapplied" in events(served, execution_id), "another helper")
     assert len(members(target)) == len(before) + 1
+
+    served.kill()
+    eventually(lambda: members(target) == before, "their end", LEASE_S)
     served.start()
-    eventually(lambda: members(target) == before, "the undo")
+    eventually(lambda: served.execution(execution_id)["undo"] == "complete", "the undo")
+
+
+def test_what_is_killed_for_want_of_memory_is_told_apart(served: Coordinator, containers: Sandbox) -> None:
+    """First the stressor, which the kernel prefers, and then a process of the container's that asks for too much."""
+    target = containers.run("greedy", options=["--memory", "64m", "--memory-swap", "64m"])
+    before = settled(target)
+    execution_id = put(served, target, [{"type": "memory_stress", "size": "30m"}])
+    with pytest.raises(DockerFailed):
+        docker("exec", target.id, "dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1")
+    eventually(lambda: "target_out_of_memory" in events(served, execution_id), "what the kernel did")
+    told = events(served, execution_id)
+    assert told["fault_interrupted"] == "the kernel killed a stressor for want of memory, not the container"
+    assert told["target_out_of_memory"].startswith("the kernel killed a process of the container for want of memory")
+    assert list(told).index("fault_interrupted") < list(told).index("target_out_of_memory")
+    finish(served, execution_id)
+    assert members(target) == before
+    assert target.status == "running"
 
 
 def test_they_end_at_their_deadline_with_everything_of_ours_dead(containers: Sandbox, engine: str) -> None:

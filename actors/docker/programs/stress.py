@@ -3,11 +3,12 @@
     stress.py put FAULT cpu WORKERSxLOAD MARK CONTAINER_ID        LOAD: per cent of one CPU, by each worker
     stress.py put FAULT memory BYTES|SHARE% MARK CONTAINER_ID     SHARE of the container's limit
     stress.py remove FAULT CONTAINER_ID                           none of this fault runs when this ends with 0
+    stress.py hold                                                the same, asked for in lines of JSON
 
-Runs in the host's process and cgroup namespaces, with the host's cgroups mounted. A stressor waits until it has joined
-all cgroups of the container's main process; `put` ends with 0 when the container's own accounting shows it. It outlives
-this program, and ends at the time `expires` in MARK or with the main process, whatever else is dead. It is the first
-that the kernel kills for want of memory. It is found by its command line. Standard library only.
+Runs in the host's process and cgroup namespaces, with the host's cgroups mounted. `put` ends with 0 when the
+container's own accounting shows what its stressors do. Put by itself they outlive this program, until the time
+`expires` in MARK. Put while it holds, they end with it: when its input ends, nobody gives a sign of life any more, or
+it is killed. It also tells what the kernel kills for want of memory meanwhile. Standard library only.
 """
 
 from __future__ import annotations
@@ -18,291 +19,345 @@ import sys
 if not __package__:  # started as a file: the others are found from the folder that holds the package
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))  # noqa: PTH100  # pathlib takes long to import
 
-import mmap
+import json
+import re
 import select
 import signal
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any
 
-from actors.docker.programs import limits
-from actors.docker.programs.crash import cgroup_of, started
+from actors.docker.programs.killings import Killings, Tell
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
+from actors.docker.programs.load_target import Target
+from actors.docker.programs.running import expires, remove
+from actors.docker.programs.running import start as start_program
 
-BEAT_S = 0.1
-"""How often a stressor looks whether it is to end; also the period in which it takes its share of CPU time."""
-
-DEBT_S = 0.5
-"""How much CPU time, which others took from it, a stressor makes up for later."""
+PATIENCE_S = 8.0
+"""How long `hold` waits for a sign of life of whoever feeds it."""
 
 SHOWN_S = 12.0
 """How long the accounting may take to show a stressor."""
 
-GONE_S = 5.0
-CHUNK = 1 << 20
-Work = Callable[[Callable[[], bool]], None]
-"""What a stressor does for as long as it is told to."""
+LOOK_S = 0.25
+"""How often `hold` looks at what the kernel has killed."""
 
-FREE_SHARE = 0.9
-"""The most of the host's available memory that is taken: beyond, its other containers would suffer."""
+VALUES = {
+    "cpu": re.compile(r"\d{1,3}x\d+(\.\d+)?(e-\d+)?"),
+    "memory": re.compile(r"\d+|\d+(\.\d+)?(e-\d+)?%"),
+}
+"""The forms of VALUE, by kind."""
+
+PUT_WORDS = 5
+STRESSORS = os.path.abspath(f"{__file__}/../stressors.py")  # noqa: PTH100  # pathlib takes long to import
+INPUT = 0
+KILLED = "the stressor was killed, not the container: more memory than its limit leaves"
+ENDED = "the stressor has ended: the container has, or its deadline is past"
+Answer = Callable[[int, str], None]
+"""Is given the number under which something was asked, and why it could not be done: empty where it was."""
 
 
-class Target:
-    """A container's main process, and the folders of the cgroups it is in."""
+class Stressor:
+    """A process of its own, its input, and what it says."""
 
-    def __init__(self, container: str) -> None:
-        """Look for it. Raises Failed."""
-        main = limits.main_process(container)
-        if main is None:
-            raise Failed("no process of this container is seen from here: is it running on this very host?")
-        self.container = container
-        self.since, self.pid, lines = main
-        self.groups = [found for found in map(self._group, lines) if found is not None]
+    def __init__(self, words: list[str]) -> None:
+        """Start it. Raises Failed."""
+        self.pid, self.input, self.output = start_program([sys.executable, "-I", "-S", STRESSORS, *words])
+        self.on = False
+        self._rest = b""
 
-    def _group(self, line: str) -> limits.Group | None:
-        """Of one line of /proc/PID/cgroup; None for a hierarchy in which it has no cgroup of its own."""
-        _, controllers, path = line.split(":", maxsplit=2)
-        if self.container not in path:
+    def heard(self) -> list[str] | None:
+        """What it has said, in whole lines; None when it has ended."""
+        chunk = os.read(self.output, 4096)
+        if not chunk:
             return None
-        names = [controllers.removeprefix("name=")] if controllers else ["", "unified"]
-        groups = (limits.Group(f"{limits.GROUPS}/{name}{path}", unified=not controllers) for name in names)
-        return next((each for each in groups if each.has("cgroup.procs")), None)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
 
-    def runs(self) -> bool:
-        """Whether this very process still does."""
+    def begin(self, target: Target, *, stays: bool) -> None:
+        """Let it work in this container. Raises Failed."""
+        target.take(self.pid)
         try:
-            return started(self.pid) == self.since
+            os.write(self.input, f"{target.pid} {target.since} {int(stays)}\n".encode())
         except OSError:
-            return False
+            raise Failed("the stressor has ended before it began") from None
 
-    def take(self, pid: int) -> None:
-        """Make a process one of its cgroups. Raises Failed."""
-        for group in self.groups:
-            try:
-                group.join(pid)
-            except OSError as error:
-                raise Failed(f"its cgroup {group.folder} cannot be joined: {error.strerror}") from None
-        if self.container not in cgroup_of(pid):
-            raise Failed("the stressor is not in its cgroup after it has joined")
+    def reap(self) -> int:
+        """How it ended, as os.waitpid has it, once its output has."""
+        os.close(self.output)
+        os.close(self.input)
+        return os.waitpid(self.pid, 0)[1]
 
-    def used(self, kind: str) -> int:
-        """CPU time in microseconds, or bytes of memory, as its own accounting has it. Raises Failed."""
-        where = limits.group(self.container, "cpuacct" if kind == "cpu" else kind)
-        if where is None:
-            raise Failed("it has ended")
+
+class Put:
+    """One fault in one container: its stressors, and whether it is in force. Answered once, under `number`."""
+
+    def __init__(self, words: list[str], number: int) -> None:
+        """Start what is asked for by `FAULT KIND VALUE MARK CONTAINER_ID`. Raises Failed, and then none runs."""
+        self.fault, self.kind, value, mark, container = words
+        self.number = number
+        self.answered = self.taken_out = False
+        self.target = Target(container)
+        if expires(mark) <= time.time():
+            raise Failed("its deadline is past")
+        self.until = time.monotonic() + SHOWN_S
+        self.deadline = time.monotonic() + expires(mark) - time.time()
+        self.least, workers, each = self._wanted(value)
+        self.before = self.target.used(self.kind) if self.kind in {"cpu", "memory"} else 0
+        self.stressors: list[Stressor] = []
         try:
-            if kind == "memory":
-                return int(where.read("memory.current" if where.unified else "memory.usage_in_bytes"))
-            if not where.unified:
-                return int(where.read("cpuacct.usage")) // 1000
-            return int(where.read("cpu.stat").split()[1])
-        except OSError as error:
-            raise Failed(f"its accounting of {kind} cannot be read: {error.strerror}") from None
+            for _ in range(workers):
+                self.stressors.append(Stressor([self.fault, self.kind, each, mark, container]))
+        except Failed:
+            self.end()
+            for stressor in self.stressors:
+                stressor.reap()
+            raise
+
+    def _wanted(self, value: str) -> tuple[int, int, str]:
+        """What its accounting has to show at least, how many stressors, and what each is told. Raises Failed."""
+        if self.kind == "memory":
+            size = self.target.memory(value)
+            return size, 1, str(size)
+        workers, load = value.split("x", maxsplit=1)
+        return 1, int(workers), str(float(load) / 100)
+
+    def shown(self) -> None:
+        """Whether the container's accounting shows what they do. Raises Failed."""
+        used = self.target.used(self.kind)
+        # What the container itself gave back meanwhile is not ours to demand.
+        if self.kind == "memory" and used < self.least:
+            raise Failed(f"{self.least} bytes are held, and its accounting shows {used}")
+        if self.kind == "cpu" and used < self.before + self.least:
+            raise Failed("its accounting of CPU time does not show the stressors")
+
+    def past(self) -> bool:
+        """Whether its container's run is over, or its time."""
+        return time.monotonic() > self.deadline or not self.target.runs()
+
+    def end(self) -> None:
+        """Kill them; whoever reads their outputs reaps them."""
+        self.taken_out = True
+        for each in self.stressors:
+            os.kill(each.pid, signal.SIGKILL)
 
 
-# ---------------------------------------------------------------- the stressors
+class Stress:
+    """What was put by this process, and what may be asked of it. `held`: the stressors end with it."""
 
+    def __init__(self, answer: Answer, tell: Tell, *, held: bool) -> None:
+        """Nothing is put yet. `answer` is given what became of what was asked, `tell` what happens later."""
+        self._answered = answer
+        self._told = tell
+        self._held = held
+        self.puts: list[Put] = []
+        self._killings: dict[str, Killings] = {}
 
-def spin(share: float, alive: Callable[[], bool]) -> None:
-    """Take this share of a CPU: in each period what is due, with what others took before, up to a bound."""
-    due, end = time.process_time(), time.monotonic()
-    while alive():
-        # After a pause of the container there is nothing to make up for.
-        end = max(end, time.monotonic() - BEAT_S) + BEAT_S
-        due = min(due + share * BEAT_S, time.process_time() + DEBT_S)
-        while time.process_time() < due and time.monotonic() < end:
-            for _ in range(2000):
-                pass
-        time.sleep(max(0.0, end - time.monotonic()))
+    def ask(self, number: int, argv: list[str]) -> None:
+        """Begin what is asked for; it is answered now or later."""
+        try:
+            match argv:
+                case ["put", *words] if can_be_put(words):
+                    self._take_out(words[0], words[-1])
+                    put = Put(words, number)
+                    self.puts.append(put)
+                    self._killings.setdefault(put.target.container, Killings(put.target))
+                case ["remove", fault, container] if known(container):
+                    self._take_out(fault, container)
+                    remove(fault, container)
+                    self._answered(number, "")
+                case _:
+                    self._answered(number, "put FAULT KIND VALUE MARK CONTAINER_ID or remove FAULT CONTAINER_ID is due")
+        except Failed as error:
+            self._answered(number, f"{argv[-1][:12] if argv else ''}: {error}")
 
+    def _take_out(self, fault: str, container: str) -> None:
+        """Of our own, what bears the fault's name."""
+        for put in self.puts:
+            if (put.fault, put.target.container) == (fault, container):
+                put.end()
+                self._answer(put, "it was taken out before it was in force")
 
-def hold(size: int, alive: Callable[[], bool], full: Callable[[], object]) -> None:
-    """Have so many bytes, in pages that are really there."""
-    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        for start in range(0, size, CHUNK):
-            for place in range(start, min(start + CHUNK, size), mmap.PAGESIZE):
-                memory[place] = 1
-            if not alive():
-                return
-        full()
-        while alive():
-            time.sleep(BEAT_S)
+    def end(self) -> None:
+        """All of our own."""
+        for put in self.puts:
+            put.end()
 
+    def outputs(self) -> dict[int, tuple[Put, Stressor]]:
+        """By descriptor, the stressors that may say something."""
+        return {each.output: (put, each) for put in self.puts for each in put.stressors}
 
-def stressor(work: Work, target: Target, until: float, go: int) -> NoReturn:
-    """What a child does: let go of what its parent has, wait for the word, work until the end."""
-    os.setsid()
-    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123  # pathlib takes long to import
-        file.write("1000")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
-        os.dup2(nothing, number)
-    end = time.monotonic() + until - time.time()
-    if os.read(go, 1):
-        work(lambda: time.monotonic() < end and target.runs())
-    os._exit(0)
-
-
-def start(work: Work, target: Target, until: float) -> tuple[int, int]:
-    """A child that waits in the container's cgroups: its process id, and where the word to go is written."""
-    heard, go = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        # Held here, it would never see that its parent died before the word was given.
-        os.close(go)
-        stressor(work, target, until, heard)
-    os.close(heard)
-    try:
-        target.take(pid)
-    except Failed:
-        os.close(go)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise
-    return pid, go
-
-
-# ---------------------------------------------------------------- put and remove
-
-
-def put(fault: str, kind: str, value: str, mark: str, container: str) -> None:
-    """Start the stressors, and see them in the accounting. Raises Failed, and then none runs."""
-    target = Target(container)
-    until = float(dict(word.split("=", maxsplit=1) for word in mark.split())["expires"])
-    if until <= time.time():
-        raise Failed("its deadline is past")
-    full, told = os.pipe()
-    size, works = wanted(kind, value, target, lambda: os.write(told, b"1"))
-    before = target.used(kind)
-    children: list[tuple[int, int]] = []
-    try:
-        for work in works:
-            children.append(start(work, target, until))  # noqa: PERF401  # those before a failure are to be ended
-        for _, go in children:
-            os.write(go, b"1")
-        shown(kind, target, before, size, full, [pid for pid, _ in children])
-    except Failed:
-        remove(fault, container)
-        raise
-
-
-def wanted(kind: str, value: str, target: Target, full: Callable[[], object]) -> tuple[int, list[Work]]:
-    """What the accounting has to show at least, and what the stressors do. Raises Failed where there is no room."""
-    if kind == "cpu":
-        workers, load = value.split("x")
-        share = float(load) / 100
-        return 1, [lambda alive: spin(share, alive)] * int(workers)
-    where = limits.group(target.container, "memory")
-    try:
-        limit = where.read("memory.max" if where.unified else limits.MEMORY[0]) if where else ""
-    except OSError:
-        limit = ""
-    if not limit:
-        raise Failed("it has ended, or its memory is not counted here")
-    facts = dict(line.split(":", maxsplit=1) for line in meminfo().splitlines())
-    whole = int(facts["MemTotal"].split()[0]) << 10 if limits.unlimited(limit) else int(limit)
-    size = int(float(value[:-1]) / 100 * whole) if value.endswith("%") else int(value)
-    size = max(limits.PAGE, size // limits.PAGE * limits.PAGE)
-    most = int((int(facts["MemAvailable"].split()[0]) << 10) * FREE_SHARE)
-    # Beyond its own limit it is the container that runs out of memory, not the host.
-    if min(size, whole) > most:
-        raise Failed(f"{size} bytes are more than this host can spare: {most}")
-    return size, [lambda alive: hold(size, alive, full)]
-
-
-def meminfo() -> str:
-    """What the kernel says of the host's memory."""
-    with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123  # pathlib takes long to import
-        return file.read()
-
-
-def shown(kind: str, target: Target, before: int, size: int, full: int, children: list[int]) -> None:
-    """Wait until the accounting shows what they do. Raises Failed where one ends, or it does not show in time."""
-    end = time.monotonic() + SHOWN_S
-    while time.monotonic() < end:
-        for pid in children:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-                raise Failed(
-                    "the stressor was killed, not the container: more memory than its limit leaves"
-                    if killed and kind == "memory"
-                    else "the stressor has ended: the container has, or its deadline is past"
-                )
-        if kind == "cpu":
-            if target.used(kind) >= before + size:
-                return
-            time.sleep(0.01)
-        elif select.select([full], [], [], 0.02)[0]:
-            # What the container itself gave back meanwhile is not ours to demand.
-            if target.used(kind) < size:
-                raise Failed(f"{size} bytes are held, and its accounting shows {target.used(kind)}")
+    def hear(self, put: Put, stressor: Stressor) -> None:
+        """What it says, or its end."""
+        lines = stressor.heard()
+        if lines is None:
+            self._ended(put, stressor)
             return
-    raise Failed(f"its accounting does not show the stressors within {SHOWN_S:g} s: is it frozen?")
-
-
-def remove(fault: str, container: str) -> None:
-    """Kill all of this fault in this container, what is only about to start them as well. Raises Failed."""
-    end = time.monotonic() + GONE_S
-    while left := [pid for pid in stressors(fault, container) if not dying(pid)]:
-        for pid in left:
+        for line in lines:
             try:
-                if ours(pid, fault, container):
-                    os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            except OSError as error:
-                raise Failed(f"stressor {pid} could not be killed: {error.strerror}") from None
-        if time.monotonic() > end:
-            raise Failed(f"stressors still run after they were killed: {', '.join(map(str, left))}")
-        time.sleep(0.01)
+                self._said(put, stressor, line)
+            except Failed as error:
+                self._fail(put, str(error))
+
+    def _said(self, put: Put, stressor: Stressor, line: str) -> None:
+        if put.taken_out:
+            return
+        if line == "ready":
+            stressor.begin(put.target, stays=not self._held)
+        elif line == "on":
+            stressor.on = True
+            if all(each.on for each in put.stressors):
+                put.shown()
+                self._answer(put)
+        else:
+            raise Failed(line.removeprefix("failed "))
+
+    def _ended(self, put: Put, stressor: Stressor) -> None:
+        status = stressor.reap()
+        put.stressors.remove(stressor)
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and not put.taken_out
+        container = put.target.container
+        if killed:
+            self._killings[container].died(told=not put.answered)
+        if not put.answered:
+            # Whether it was the kernel, for want of memory, or somebody else: the container goes on.
+            self._fail(put, KILLED if killed and put.kind == "memory" else ENDED)
+
+    def look(self) -> None:
+        """End what is not in force in time, tell what was killed, and forget what is over."""
+        for put in self.puts:
+            if not put.answered and time.monotonic() > put.until:
+                self._fail(put, f"its accounting does not show the stressors within {SHOWN_S:g} s: is it frozen?")
+        # One whose stressors were killed is watched further: the container may be next.
+        over = [put for put in self.puts if not put.stressors and (put.taken_out or put.past())]
+        self.puts = [put for put in self.puts if put not in over]
+        watched = {put.target.container for put in self.puts}
+        for container, killings in list(self._killings.items()):
+            killings.look(self._told, last=container not in watched)
+            if container not in watched:
+                del self._killings[container]
+        for put in over:
+            if not put.taken_out:
+                self._told("over", put.target.container, put.fault)
+
+    def _fail(self, put: Put, error: str) -> None:
+        """End what there is of it; said as the answer where it is due, else as news."""
+        put.end()
+        if put.answered:
+            self._told("ended", put.target.container, error)
+            return
+        try:
+            remove(put.fault, put.target.container)
+        except Failed as also:
+            error = f"{error}; {also}"
+        self._answer(put, error)
+
+    def _answer(self, put: Put, error: str = "") -> None:
+        """Once."""
+        if not put.answered:
+            put.answered = True
+            self._answered(put.number, f"{put.target.container[:12]}: {error}" if error else "")
 
 
-def stressors(fault: str, container: str) -> list[int]:
-    """The processes of this fault in this container, but for this one."""
-    numbers = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  # as above
-    return [pid for pid in numbers if pid != os.getpid() and ours(pid, fault, container)]
-
-
-def ours(pid: int, fault: str, container: str) -> bool:
-    """Whether a process is this program, asked to put this fault there."""
-    try:
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
-            words = file.read().split("\0")[:-1]
-    except OSError:
+def can_be_put(words: list[str]) -> bool:
+    """Whether these are FAULT KIND VALUE MARK CONTAINER_ID."""
+    if len(words) != PUT_WORDS:
         return False
-    at = next((place for place, word in enumerate(words[:5]) if word.endswith("/programs/stress.py")), None)
-    # What starts it in a container is a command of the engine, which names it further back.
-    return at is not None and words[at + 1 : at + 3] == ["put", fault] and words[-1] == container
+    _, kind, value, mark, container = words
+    return kind in VALUES and VALUES[kind].fullmatch(value) is not None and expires(mark) > 0 and known(container)
 
 
-def dying(pid: int) -> bool:
-    """Whether it is killed and only cannot go yet: a container that is paused holds it until it goes on (version 1)."""
+# ---------------------------------------------------------------- hold, or once
+
+
+def hold() -> int:
+    """Serve standard input until it ends, nobody gives a sign of life any more, or a signal comes."""
+    stress = Stress(answer, news, held=True)
+    awake_read, awake_write = os.pipe()
+    os.set_blocking(awake_write, False)
+    signal.set_wakeup_fd(awake_write)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    say({"ready": True})
+    rest = b""
+    heard = time.monotonic()
+    while True:
+        readable = wait(stress, [INPUT, awake_read])
+        if awake_read in readable:
+            break
+        if INPUT not in readable:
+            if time.monotonic() - heard > PATIENCE_S:
+                break
+            continue
+        chunk = os.read(INPUT, 65536)
+        if not chunk:
+            break
+        heard = time.monotonic()
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            if "ask" in request:
+                stress.ask(request["id"], [str(word) for word in request["ask"]])
+    stress.end()
+    return OK
+
+
+def wait(stress: Stress, inputs: list[int]) -> set[int]:
+    """A turn: hear what stressors say, and look after them; which of the inputs can be read."""
+    outputs = stress.outputs()
+    # Not `select`, which knows no descriptor above 1023.
+    poll = select.poll()
+    for descriptor in (*inputs, *outputs):
+        poll.register(descriptor, select.POLLIN)
+    readable = {descriptor for descriptor, _ in poll.poll(LOOK_S * 1000)}
+    for descriptor in outputs.keys() & readable:
+        stress.hear(*outputs[descriptor])
+    stress.look()
+    return readable
+
+
+def once(argv: list[str]) -> int:
+    """Without holding: what is put stays. 0 when it is done, 1 when it could not be."""
+    answers: list[str] = []
+    stress = Stress(lambda _, error: answers.append(error), lambda *_: None, held=False)
+    stress.ask(0, argv)
+    while not answers:
+        wait(stress, [])
+    if answers[0]:
+        sys.stderr.write(f"{answers[0]}\n")
+    return FAILED if answers[0] else OK
+
+
+def answer(number: int, error: str) -> None:
+    """What became of what was asked under this number; no error where it is done."""
+    say({"id": number, "exit": FAILED if error else OK, "out": "", "error": error})
+
+
+def news(event: str, container: str, text: str) -> None:
+    """What nobody asked for."""
+    say({"news": event, "container": container, "text": text})
+
+
+def say(told: dict[str, Any]) -> None:
+    """One line of output. Nobody may be there any more to hear it."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
-            lines = dict(line.split(":\t", maxsplit=1) for line in file.read().splitlines() if ":\t" in line)
+        os.write(1, json.dumps(told).encode() + b"\n")
     except OSError:
-        return True
-    pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
-    return bool(pending >> (signal.SIGKILL - 1) & 1)
+        sys.stderr.write("nobody listens\n")
 
 
 def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
-    container = sys.argv[-1]
-    try:
-        match sys.argv[1:]:
-            case ["put", fault, ("cpu" | "memory") as kind, value, mark, _] if known(container) and "expires=" in mark:
-                put(fault, kind, value, mark, container)
-            case ["remove", fault, _] if known(container):
-                remove(fault, container)
-            case _:
-                sys.stderr.write("usage: stress.py put FAULT cpu|memory VALUE MARK ID | remove FAULT ID\n")
-                return USAGE
-    except Failed as error:
-        sys.stderr.write(f"{container[:12]}: {error}\n")
-        return FAILED
-    return OK
+    match sys.argv[1:]:
+        case ["hold"]:
+            return hold()
+        case ["put", *words] if can_be_put(words):
+            return once(sys.argv[1:])
+        case ["remove", _, container] if known(container):
+            return once(sys.argv[1:])
+        case _:
+            sys.stderr.write(f"usage: stress.py put FAULT {'|'.join(VALUES)} VALUE MARK ID | remove FAULT ID | hold\n")
+            return USAGE
 
 
 if __name__ == "__main__":

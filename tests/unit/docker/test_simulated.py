@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.docker.simulated import ExecResult, SimulatedEngine
+from actors.docker.simulated_state import RULE_LEASE_S
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import FAULT, MARK, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
@@ -43,7 +44,7 @@ async def look(engine: SimulatedEngine, name: str = "web") -> ContainerFacts:
 
 
 def test_loads_add_up_and_are_taken_off_by_their_own_id() -> None:
-    """Beside a limit of the same kind; what one fault's undo takes off is its own."""
+    """Beside a limit of the same kind; what one fault's undo takes off is its own. They end with their lease."""
 
     async def story(engine: SimulatedEngine) -> None:
         web = engine.add("web")
@@ -52,13 +53,16 @@ def test_loads_add_up_and_are_taken_off_by_their_own_id() -> None:
         limit = CpuLimit.model_validate({"type": "cpu_limit", "target": "t", "cpus": "0.5"})
         faults: dict[str, CgroupFault] = {"f1": load, "f2": load, "f3": limit}
         for fault, spec in faults.items():
-            (target,) = spec.plan([web]).filled({FAULT: fault, MARK: "expires=9"}).targets
+            (target,) = spec.plan([web]).filled({FAULT: fault, MARK: f"fault={fault} expires=9"}).targets
             assert target.undo is not None
             undos[fault] = target.undo.command
             assert (await engine.runner.run(target.inject)).ok
-        assert {fault for fault, _ in engine.state.find("web").limits.values()} == {"f1", "f2", "f3"}
+        assert engine.state.rules("web") == {"f1": "cpu 1x100", "f2": "cpu 1x100"}
         assert (await engine.runner.run(undos["f1"])).ok
-        assert {fault for fault, _ in engine.state.find("web").limits.values()} == {"f2", "f3"}
+        assert engine.state.rules("web") == {"f2": "cpu 1x100"}
+        await anyio.sleep(RULE_LEASE_S)
+        assert engine.state.rules("web") == {}
+        assert engine.state.find("web").limits == {"cpu": ("f3", "0.500000")}
 
     play(story)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from coordinator.faults.commands import FAULT, MARK
+from coordinator.faults.commands import FAULT, MARK, STRESS_PROGRAM
 from coordinator.faults.looks import Succeeded
-from coordinator.faults.stress import STRESS_PROGRAM
 from tests.unit.faults.test_limits import container, fault
 
 

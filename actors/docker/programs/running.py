@@ -1,0 +1,116 @@
+"""Stressors as processes: how they are started, found by their command lines, and killed. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from actors.docker.programs.limits import Failed
+
+GONE_S = 5.0
+PUT = ("stress.py", "put")
+STRESSOR = ("stressors.py",)
+PROGRAMS = "/programs/"
+FEW = 5
+"""Words in which the interpreter and the program are: a command of the engine names them further back."""
+
+
+class Asked(NamedTuple):
+    """What a stressor, or what starts one, was asked for."""
+
+    fault: str
+    mark: str
+    container: str
+
+
+def start(argv: list[str]) -> tuple[int, int, int]:
+    """Its process id, a descriptor that it reads, and one that it writes. Raises Failed."""
+    heard, given = os.pipe()
+    told, said = os.pipe()
+    actions = [
+        (os.POSIX_SPAWN_DUP2, heard, 0),
+        (os.POSIX_SPAWN_DUP2, said, 1),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    try:
+        return os.posix_spawn(argv[0], argv, {}, file_actions=actions), given, told
+    except OSError as error:
+        os.close(given)
+        os.close(told)
+        raise Failed(f"a stressor could not be started: {error.strerror}") from None
+    finally:
+        os.close(heard)
+        os.close(said)
+
+
+def expires(mark: str) -> float:
+    """The deadline in a mark, in seconds since the epoch; 0 where there is none."""
+    for word in mark.split():
+        name, _, text = word.partition("=")
+        if name == "expires" and text.replace(".", "", 1).isdecimal():
+            return float(text)
+    return 0.0
+
+
+def remove(fault: str, container: str) -> None:
+    """Kill all of this fault in this container, what is only about to start them as well. Raises Failed."""
+    end = time.monotonic() + GONE_S
+    while left := [pid for pid in stressors(fault, container) if not dying(pid)]:
+        for pid in left:
+            try:
+                if ours(pid, fault, container):
+                    os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            except OSError as error:
+                raise Failed(f"stressor {pid} could not be killed: {error.strerror}") from None
+        if time.monotonic() > end:
+            raise Failed(f"stressors still run after they were killed: {', '.join(map(str, left))}")
+        time.sleep(0.01)
+
+
+def stressors(fault: str, container: str) -> list[int]:
+    """The processes of this fault in this container, but for this one."""
+    numbers = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  # pathlib is slow to import
+    return [pid for pid in numbers if pid != os.getpid() and ours(pid, fault, container)]
+
+
+def ours(pid: int, fault: str, container: str) -> bool:
+    """Whether a process is one of ours, asked to put this fault there."""
+    found = asked(pid)
+    return found is not None and (found.fault, found.container) == (fault, container)
+
+
+def asked(pid: int) -> Asked | None:
+    """What a process was asked for, where it is a stressor of ours or starts one."""
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
+            words = file.read().split("\0")[:-1]
+    except OSError:
+        return None
+    return asked_in(words)
+
+
+def asked_in(words: Sequence[str]) -> Asked | None:
+    """The same of a command line."""
+    for at, word in enumerate(words[:FEW]):
+        for program, *more in (PUT, STRESSOR):
+            rest = words[at + 1 :]
+            if word.endswith(PROGRAMS + program) and rest[: len(more)] == more and len(rest) == len(more) + 5:
+                fault, _, _, mark, container = rest[len(more) :]
+                return Asked(fault, mark, container)
+    return None
+
+
+def dying(pid: int) -> bool:
+    """Whether it is killed and only cannot go yet: a container that is paused holds it until it goes on (version 1)."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
+            lines = dict(line.split(":\t", maxsplit=1) for line in file.read().splitlines() if ":\t" in line)
+    except OSError:
+        return True
+    pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
+    return bool(pending >> (signal.SIGKILL - 1) & 1)
