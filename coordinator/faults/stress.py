@@ -23,14 +23,14 @@ LEAST_MEMORY: Final = 1 << 20
 class StressFault(CgroupFault):
     """What all of them have in common: the stressor is no process of the container, but is counted and limited as one.
 
-    It ends by itself at the execution's deadline, and with the container's run.
+    It ends by itself with the container's run, at the execution's deadline, and when nobody holds it any more.
     """
 
     fault_class: ClassVar[FaultClass] = FaultClass.LEASE
     program: ClassVar[str] = STRESS_PROGRAM
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",), ("cgroup_join",))
     undo_text: ClassVar[str] = (
-        "the stressors are killed; they end with the container's run and at their deadline as well"
+        "the stressors are killed; they end with the container's run, and soon after whoever started them"
     )
 
 
