@@ -98,7 +98,7 @@ def asked_in(words: Sequence[str]) -> Asked | None:
     """The same of a command line."""
     for at, word in enumerate(words[:FEW]):
         for program, *more in (PUT, STRESSOR):
-            rest = words[at + 1 :]
+            rest = list(words[at + 1 :])
             if word.endswith(PROGRAMS + program) and rest[: len(more)] == more and len(rest) == len(more) + 5:
                 fault, _, _, mark, container = rest[len(more) :]
                 return Asked(fault, mark, container)

@@ -27,6 +27,7 @@ from typing import NamedTuple
 from actors.docker.programs import limits
 from actors.docker.programs.crash import STARTED, cgroup_of, cgroups, send
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
+from actors.docker.programs.running import asked_in
 
 UNSEEN = "no process of this container is seen from here: is it running on this very host?"
 USED = "usage: signals.py kill BY TEXT SIGNAL ID | put FAULT BY TEXT MARK ID | remove FAULT ID\n"
@@ -47,9 +48,6 @@ MOST_TEXT = 4096
 
 PASSES = 20
 """How often it is looked for processes that were started meanwhile by one that matches."""
-
-OURS = "/programs/stress.py"
-"""Ends a word of the command line of our own processes in a container's cgroup, which are none of it."""
 
 
 class Process(NamedTuple):
@@ -106,7 +104,7 @@ def matching(by: str, text: str, container: str) -> list[Process]:
     if not inside:
         raise Failed(UNSEEN)
     living = [each for each in map(look, inside) if each is not None and each.state not in OVER]
-    own = [each for each in living if not any(word.endswith(OURS) for word in each.words[:5])]
+    own = [each for each in living if asked_in(each.words) is None]
     found = [each for each in own if each.named(by, text)]
     if not found:
         names = ", ".join(sorted({each.name for each in own})[:10])

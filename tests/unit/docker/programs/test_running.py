@@ -57,7 +57,7 @@ def test_it_is_found_by_its_command_line_and_killed() -> None:
 )
 def test_only_what_starts_one_or_is_one_is_found(words: list[str], found: bool) -> None:
     """Not a command of the engine that names one, nor an editor."""
-    assert (running.asked_in(words) is not None) == found
+    assert (running.asked_in(words) is not None) == (running.asked_in(tuple(words)) is not None) == found
 
 
 @pytest.mark.parametrize(("mark", "seconds"), [(MARK, 1.0), ("expires=7.5", 7.5), ("expires=x", 0.0), ("m", 0.0)])
