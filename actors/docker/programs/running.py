@@ -106,11 +106,13 @@ def asked_in(words: Sequence[str]) -> Asked | None:
 
 
 def dying(pid: int) -> bool:
-    """Whether it is killed and only cannot go yet: a container that is paused holds it until it goes on (version 1)."""
+    """Whether it is killed and cannot go yet: a container that is paused holds it until it goes on (version 1), and a
+    disk until it has answered.
+    """
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
             lines = dict(line.split(":\t", maxsplit=1) for line in file.read().splitlines() if ":\t" in line)
     except OSError:
         return True
     pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
-    return bool(pending >> (signal.SIGKILL - 1) & 1)
+    return bool(pending >> (signal.SIGKILL - 1) & 1) and lines["State"].startswith("D")
