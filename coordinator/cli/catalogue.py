@@ -43,6 +43,9 @@ class Kind(Value):
     undo: str = ""
     mechanism: str = ""
     needs: str = ""
+    proof: str = ""
+    example: str = ""
+    elsewhere: str = ""
 
 
 @click.command()
@@ -100,7 +103,7 @@ def probes(*, kind: str | None, as_json: bool) -> None:
 
 def fault_kinds() -> tuple[Kind, ...]:
     """Every fault type this version has."""
-    from coordinator.faults.catalogue import Fault
+    from coordinator.faults.catalogue import Fault, describe
     from coordinator.faults.model import FaultSpec
 
     models = (model for model in get_args(Fault) if isinstance(model, type) and issubclass(model, FaultSpec))
@@ -113,6 +116,9 @@ def fault_kinds() -> tuple[Kind, ...]:
             undo=model.undo_text,
             mechanism=model.mechanism,
             needs=model.needs,
+            proof=(doc := describe(name)).proof,
+            example=doc.example,
+            elsewhere=doc.elsewhere,
         )
         for model in models
         for name in _type_names(model)
@@ -213,6 +219,7 @@ def _described(kind: Kind) -> str:
     head = [("type", kind.type), ("does", kind.summary)]
     if kind.fault_class:
         head += [("class", kind.fault_class), ("undo", kind.undo), ("by", kind.mechanism), ("needs", kind.needs)]
+        head += [("proof", kind.proof), ("example", kind.example), ("elsewhere", kind.elsewhere)]
     lines = [
         (one.name, "required" if one.default is None else one.default, one.allowed, one.meaning)
         for one in kind.parameters

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 from coordinator.errors import NotFound
 from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.blackhole import NetworkBlackhole
+from coordinator.faults.commentary import COMMENTS
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
 from coordinator.faults.impairment import (
@@ -126,7 +127,9 @@ class ParameterDoc(Value):
 
 
 class FaultDoc(Value):
-    """One fault as the catalogue shows it. `undo` and `mechanism` are a few words; `needs` one line."""
+    """One fault as the catalogue shows it. `undo` and `mechanism` are a few words; `needs` one line; for `proof` and
+    `elsewhere` see `Comment`.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -136,7 +139,9 @@ class FaultDoc(Value):
     fault_class: FaultClass
     mechanism: str
     needs: str
+    proof: str
     example: str
+    elsewhere: str
 
 
 def describe(fault_type: str) -> FaultDoc:
@@ -156,7 +161,9 @@ def describe(fault_type: str) -> FaultDoc:
         fault_class=kind.fault_class,
         mechanism=kind.mechanism,
         needs=kind.needs,
+        proof=COMMENTS[name].proof,
         example=EXAMPLES[kind],
+        elsewhere=COMMENTS[name].elsewhere,
     )
 
 

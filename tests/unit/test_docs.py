@@ -5,15 +5,24 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from coordinator.cli.main import cli
+from coordinator.faults.catalogue import AnyFault
+from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.parse import parse
 from tests.conftest import ROOT
 
+PARTS: dict[str, TypeAdapter[Any]] = {
+    key: TypeAdapter(field.rebuild_annotation())
+    for key, field in Scenario.model_fields.items()
+    if key in {"probes", "targets", "phases", "steady_state"}
+} | {"faults": TypeAdapter(list[AnyFault])}
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 # At the start of a command, behind variables or `docker exec … test-coordinator`; up to a comment, a pipe or its end.
@@ -60,6 +69,16 @@ def test_yaml_on_a_page_is_yaml(page: Path) -> None:
     """Every block that says it is YAML can be read as such."""
     for block in blocks(page, "yaml"):
         yaml.safe_load(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_part_of_a_scenario_on_a_page_is_valid(page: Path) -> None:
+    """Blocks of probes, targets, phases or faults alone take the form that they have in a scenario."""
+    for block in blocks(page, "yaml"):
+        document = yaml.load(block, Loader=yaml.BaseLoader)  # noqa: S506  # builds only text, lists and mappings
+        for key, form in PARTS.items():
+            if isinstance(document, dict) and "kind" not in document and key in document:
+                form.validate_python(document[key])
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
