@@ -177,9 +177,7 @@ def _parameters(kind: type[FaultSpec]) -> tuple[ParameterDoc, ...]:
     schema = kind.model_json_schema(by_alias=True)
     required = schema.get("required", ())
     common = {field.alias or name for name, field in FaultSpec.model_fields.items()}
-    # A fault that names its targets otherwise takes none under the common name.
-    unused = {"type"} | ({"target"} - set(required))
-    names = [name for name in schema["properties"] if name not in unused]
+    names = [name for name in schema["properties"] if name != "type"]
     docs = []
     for name in sorted(names, key=lambda name: name in common):
         field = schema["properties"][name]

@@ -46,16 +46,23 @@ class Untouched(Value):
 
 class Surroundings(Value):
     """What a planner may know beside the containers it is to hit: those of every target of the scenario, by its name,
-    and the seed by which chance decides.
+    and the seed by which chance decides. `chosen` are the ids of those that were chosen at the start, in that order;
+    some may not exist any more. Where it is empty they are those of `targets`.
     """
 
     targets: dict[str, tuple[ContainerFacts, ...]] = {}
     seed: int = 0
+    chosen: dict[str, tuple[str, ...]] = {}
 
     def of(self, names: Sequence[str]) -> tuple[ContainerFacts, ...]:
         """The containers of these targets, each once."""
         found = {each.id: each for name in names for each in self.targets.get(name, ())}
         return tuple(found.values())
+
+    def chosen_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The ids of the containers chosen for these targets, each once: what chance is drawn over."""
+        ids = {name: self.chosen.get(name) or [each.id for each in self.targets.get(name, ())] for name in names}
+        return tuple(dict.fromkeys(each for name in names for each in ids[name]))
 
 
 ALONE: Final = Surroundings()
@@ -66,6 +73,8 @@ class FaultPlan(Value):
 
     targets: tuple[TargetPlan, ...]
     untouched: tuple[Untouched, ...] = ()
+    drawn: str = ""
+    """What chance decided, for a person."""
 
     @property
     def undos(self) -> tuple[Undo, ...]:

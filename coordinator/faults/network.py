@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from random import Random
 from typing import ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
@@ -15,10 +16,12 @@ from coordinator.faults.commands import FAULT, MARK, in_namespace
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
+from coordinator.faults.shapes import LEAST, SHAPES, Shape, draw
 from coordinator.record import FaultClass
 
 SHARED_MODES: Final = ("host", "container:")
 """Network modes whose namespace is somebody else's as well."""
+SHORT_ID: Final = 12
 ANYBODY: Final = ("anybody",)
 
 
@@ -57,12 +60,17 @@ class NetworkPartition(NetworkFault):
     """No packet passes between groups of containers. Dropped where it arrives, so the sender learns nothing."""
 
     type: Literal["network_partition"]
-    target: str = Field(default="", description="unused here: see between, from and to")
-    between: tuple[str, ...] = Field(default=(), description="two or more targets, each cut off from the others")
+    target: str = Field(default="", description="with shape: whose containers are cut up; else between, or from and to")
+    between: tuple[str, ...] = Field(
+        default=(), description="two or more targets, each cut off from the others; with shape: of one or more"
+    )
     source: str = Field(default="", alias="from", description="the target on the one side")
     to: str = Field(default="", description="the target on the other side")
     direction: Literal["both", "out", "in"] = Field(
         default="both", description="with from and to: out drops only what goes from `from` to `to`, in the reverse"
+    )
+    shape: Shape | None = Field(
+        default=None, description="how the containers are cut up, drawn with the execution's seed: " + ", ".join(SHAPES)
     )
 
     summary: ClassVar[str] = "Cuts groups of containers off from each other; everything else goes on."
@@ -70,6 +78,11 @@ class NetworkPartition(NetworkFault):
 
     @model_validator(mode="after")
     def _sides(self) -> NetworkPartition:
+        if self.shape:
+            if bool(self.target) == bool(self.between) or self.source or self.to or self.direction != "both":
+                message = "shape with either target or between, and neither from, to nor direction"
+                raise ValueError(message)
+            return self
         if self.target:
             message = "between: [one target, another], or from and to, in place of target"
             raise ValueError(message)
@@ -87,13 +100,13 @@ class NetworkPartition(NetworkFault):
 
     def aims(self) -> tuple[str, ...]:
         """Those in whose namespaces packets are dropped: where they arrive."""
-        if self.between:
-            return self.between
+        if self.target or self.between:
+            return self.peers()
         return {"both": (self.source, self.to), "out": (self.to,), "in": (self.source,)}[self.direction]
 
     def peers(self) -> tuple[str, ...]:
         """Every side."""
-        return self.between or (self.source, self.to)
+        return (self.target,) if self.target else self.between or (self.source, self.to)
 
     @property
     def aimed_at(self) -> str:
@@ -103,8 +116,10 @@ class NetworkPartition(NetworkFault):
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Drop at each container what comes from the containers of the other sides.
 
-        Raises Refused where a container is on two sides.
+        Raises Refused where a container is on two sides, or there are too few for a shape.
         """
+        if self.shape:
+            return self._shaped(self.shape, containers, around)
         sides: dict[str, str] = {}
         for name in self.peers():
             for container in around.of([name]):
@@ -116,6 +131,21 @@ class NetworkPartition(NetworkFault):
             for container in around.of([name]):
                 rules[container.id] = {"kind": "drop", "match": {"peers": sources}}
         return self.planned(containers, rules)
+
+    def _shaped(self, shape: Shape, containers: Sequence[ContainerFacts], around: Surroundings) -> FaultPlan:
+        """Over the containers chosen at the start, so that nobody changes sides when one is gone."""
+        nodes = around.chosen_of(self.peers())
+        if len(nodes) < LEAST[shape]:
+            raise Refused(f"the shape {shape} takes {LEAST[shape]} containers or more, and here are {len(nodes)}")
+        there = {each.id: each for each in around.of(self.peers())}
+        # By the names of targets and not by ids: containers that are made anew are drawn the same.
+        drawn = draw(shape, nodes, Random(f"{around.seed}:{shape}:{','.join(self.peers())}"))  # noqa: S311  # no secret
+        rules: dict[str, Mapping[str, object]] = {}
+        for node, unheard in drawn.unheard().items():
+            sources = addresses(there[each] for each in unheard if each in there)
+            rules[node] = {"kind": "drop", "match": {"peers": sources}}
+        names = {node: there[node].name if node in there else node[:SHORT_ID] for node in nodes}
+        return self.planned(containers, rules).model_copy(update={"drawn": f"{shape}: {drawn.told(names)}"})
 
 
 def why_not(container: ContainerFacts) -> str:

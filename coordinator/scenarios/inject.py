@@ -170,7 +170,8 @@ class Injection:
         if self.plan.targets or self.plan.untouched:
             await self.save(self._first_row())
         if self.plan.targets:
-            self.tell("fault_armed", self.spec.type, fault=self.id)
+            text = f"{self.spec.type}, {self.plan.drawn}" if self.plan.drawn else self.spec.type
+            self.tell("fault_armed", text, fault=self.id)
         else:
             self._count(FaultState.NOT_INJECTED)
         self.armed.set()

@@ -295,6 +295,8 @@ def _fault_shown(fault: PlannedFault) -> list[str]:
         f"(class {fault.fault_class}, by {fault.mechanism})"
     )
     lines = _wrapped(head, "  ", "      ")
+    if fault.plan.drawn:
+        lines += _wrapped(f"drawn with the seed: {fault.plan.drawn}", "    ", "      ")
     for target in fault.plan.targets:
         lines.append(f"    {target.name}")
         if target.keep is not None:

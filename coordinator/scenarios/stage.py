@@ -100,7 +100,8 @@ class Stage:
             name: tuple(fresh[container.id] for container in containers if container.id in fresh)
             for name, containers in self.targets.items()
         }
-        return Surroundings(targets=targets, seed=self.journal.execution.seed)
+        chosen = {name: tuple(container.id for container in containers) for name, containers in self.targets.items()}
+        return Surroundings(targets=targets, seed=self.journal.execution.seed, chosen=chosen)
 
     async def refresh_targets(self) -> None:
         """Look at the targets anew: a restarted container may have another address."""

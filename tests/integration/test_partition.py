@@ -14,7 +14,7 @@ from actors.docker.helper_image import HelperImage
 from coordinator import __version__
 from coordinator.faults.commands import FAULT, MARK, DockerCommand, in_namespace
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
-from tests.integration.sandbox import Container, DockerFailed, docker
+from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 
 OWN = "partition-test"
 FAULT_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -106,6 +106,38 @@ def test_a_restarted_target_is_cut_off_again(served: Coordinator, pair: tuple[Co
     eventually(lambda: "fault_reapplied" in told(), "the second effect")
     assert "fault_interrupted" in told()
     assert not reaches(*pair)
+
+
+def hearing(cluster: list[Container]) -> dict[str, set[str]]:
+    """Whose echoes reach whom, by name; asked all at once."""
+    asked = {}
+    for source in cluster:
+        for target in cluster:
+            if source is not target:
+                argv = ["docker", "exec", source.id, "ping", "-c", "1", "-W", "1", target.address]
+                asked[source.name, target.name] = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    answered = {pair for pair, ping in asked.items() if ping.wait() == 0}
+    return {each.name: {target for source, target in answered if source == each.name} for each in cluster}
+
+
+def test_a_ring_of_majorities(served: Coordinator, pair: tuple[Container, Container], containers: Sandbox) -> None:
+    """Four containers: each hears its two neighbours on the ring that the timeline tells, and all hear all again."""
+    network = pair[0].look("{{.HostConfig.NetworkMode}}")
+    cluster = [*pair, *(containers.run(name, options=["--network", network]) for name in "cd")]
+    names = {each.name for each in cluster}
+    targets = {"cluster": {"names": sorted(names)}}
+    fault: dict[str, object] = {"type": "network_partition", "target": "cluster", "shape": "majorities-ring"}
+    execution_id = served.submit(scenario([fault], names=[], targets=targets))
+    eventually(lambda: states(served, execution_id) == ["active"], "the effect")
+    (armed,) = [each for each in served.execution(execution_id)["timeline"] if each["event"] == "fault_armed"]
+    ring = armed["text"].partition(": ")[2].partition(",")[0].split(" - ")
+    assert (ring[0], set(ring)) == (ring[-1], names)
+    assert hearing(cluster) == {
+        name: {ring[place - 1 if place else -2], ring[place + 1]} for place, name in enumerate(ring[:-1])
+    }
+    served.call("DELETE", f"/api/v1/executions/{execution_id}")
+    eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
+    assert hearing(cluster) == {name: names - {name} for name in names}
 
 
 # ---------------------------------------------------------------- by helper containers

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from coordinator.faults.shapes import SHAPES
+
 FaultLine = Mapping[str, object]
 """A fault as a scenario file writes it, with the letter of a container where a target's name goes."""
 
@@ -208,6 +210,8 @@ def _command(dice: random.Random) -> dict[str, object]:
 
 def _cut_off(dice: random.Random) -> dict[str, object]:
     one, other, third = dice.sample(NETWORKED, 3)
+    if dice.random() < 0.3:
+        return {"between": [one, other, third], "shape": dice.choice(SHAPES)}
     if dice.random() < 0.5:
         return {"between": dice.choice(([one, other], [one, other, third]))}
     return {"from": one, "to": other, "direction": dice.choice(("both", "in", "out"))}

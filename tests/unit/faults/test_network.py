@@ -106,9 +106,50 @@ def test_what_is_put_is_taken_out_by_name() -> None:
     assert NetworkPartition.fault_class is FaultClass.LEASE
 
 
+CLUSTER = tuple(container(f"n{number}", f"10.0.1.{number}") for number in range(1, 6))
+
+
+def test_a_shape_is_drawn_over_those_chosen_at_the_start() -> None:
+    """Nobody changes sides when one is gone or has another address; the same seed draws the same after a new start."""
+    around = Surroundings(targets={"cluster": CLUSTER}, seed=7)
+    whole = planned(partition(target="cluster", shape="majority"), around)
+    gone, *rest = CLUSTER
+    later = planned(
+        partition(target="cluster", shape="majority"),
+        Surroundings(targets={"cluster": tuple(rest)}, seed=7, chosen={"cluster": tuple(each.id for each in CLUSTER)}),
+    )
+    assert {len(peers) for peers in cut(whole).values()} == {2, 3}
+    without = {name: [ip for ip in peers if ip != "10.0.1.1"] for name, peers in cut(whole).items() if name != "n1"}
+    assert cut(later) == without
+    assert gone.id in later.drawn
+    anew = tuple(each.model_copy(update={"id": f"other-{each.name}"}) for each in CLUSTER)
+    again = planned(partition(target="cluster", shape="majority"), Surroundings(targets={"cluster": anew}, seed=7))
+    assert (cut(again), again.drawn) == (cut(whole), whole.drawn)
+    assert whole.drawn.startswith("majority: n")
+
+
+def test_a_shape_takes_the_containers_of_several_targets() -> None:
+    """Each container once; the bridge hears all, so nothing is put there."""
+    plan = planned(partition(between=["ab", "b", "c"], shape="bridge"))
+    assert len(plan.targets) == 2
+    assert set(cut(plan)) < {"a", "b", "c"}
+    assert set(cut(planned(partition(between=["ab", "b", "c"], shape="halves")))) == {"a", "b", "c"}
+
+
+def test_too_few_containers_have_no_shape() -> None:
+    """The reason says how many it takes."""
+    with pytest.raises(Refused, match="the shape bridge takes 3 containers or more, and here are 2"):
+        planned(partition(between=["a", "b"], shape="bridge"))
+
+
 @pytest.mark.parametrize(
     ("fields", "allowed"),
     [
+        ({"shape": "one"}, "either target or between"),
+        ({"shape": "one", "target": "a", "between": ["b"]}, "either target or between"),
+        ({"shape": "one", "between": ["a"], "direction": "in"}, "nor direction"),
+        ({"shape": "one", "from": "a", "to": "b"}, "neither from"),
+        ({"shape": "ring", "target": "a"}, "'majorities-ring'"),
         ({}, "either between"),
         ({"between": ["a"]}, "two or more"),
         ({"between": ["a", "a"]}, "two or more"),

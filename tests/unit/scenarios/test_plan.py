@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.facts import ContainerFacts, ContainerState, NetworkAttachment
 from coordinator.faults.targeting import Policy
 from coordinator.record import TargetRef
 from coordinator.scenarios.parse import builtin_text, parse
@@ -173,6 +173,29 @@ def test_undo_time_is_of_the_worst_phase() -> None:
         HEAD + "targets: {w: {labels: {app: web}}}\nphases: [{name: p, faults: [{type: container_pause, target: w}]}]"
     )
     assert planned(pause).estimated_undo_s == pytest.approx(0.06)
+
+
+def test_who_is_cut_off_from_whom_is_in_the_plan() -> None:
+    """By name, and the same seed says the same; too few are refused in one line."""
+    networked = tuple(
+        each.model_copy(update={"network_mode": "n", "networks": (NetworkAttachment(name="n", ip=f"10.0.0.{number}"),)})
+        for number, each in enumerate((A, B, container("c")))
+    )
+    text = (
+        HEAD
+        + """
+targets: {web: {labels: {app: web}}}
+phases: [{name: one, duration: 5s, faults: [{type: network_partition, target: web, shape: majority}]}]
+"""
+    )
+    plan = planned(text, networked, seed=3)
+    (drawn,) = [line.strip() for line in render(plan).splitlines() if "drawn with the seed" in line]
+    assert drawn == f"drawn with the seed: {plan.faults[0].plan.drawn}"
+    assert planned(text, networked, seed=3).hash == plan.hash
+    (refusal,) = planned(text, networked[:2]).refusals
+    assert refusal == (
+        "phase one: network_partition on web: the shape majority takes 3 containers or more, and here are 2"
+    )
 
 
 def test_a_plan_reads_in_a_hundred_columns() -> None:
