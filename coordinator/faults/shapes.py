@@ -42,9 +42,9 @@ class Drawn(NamedTuple):
         return f"{apart}, both hear {names[self.bridge]}" if self.bridge else apart
 
 
-def draw(shape: Shape, nodes: Sequence[str], random: Random) -> Drawn:
+def draw(shape: Shape, nodes: Sequence[str], chance: Random) -> Drawn:
     """Who is where among these nodes, of which there are enough. Only `halves` takes them as they come."""
-    shuffled = list(nodes) if shape == "halves" else random.sample(nodes, len(nodes))
+    shuffled = list(nodes) if shape == "halves" else chance.sample(nodes, len(nodes))
     half = len(nodes) // 2
     if shape == "one":
         return _split(shuffled, 1)
