@@ -35,6 +35,9 @@ NOT_FROM_LABELS: Final = frozenset({
 NEVER_ENDED: Final = frozenset({"own"})
 """Its network namespace holds rules of a person's own, which would end with its run."""
 
+ALWAYS_STARTED: Final = "web"
+"""With restart policy always: an engine that starts starts it too, whoever stopped it before."""
+
 NETWORKED: Final = ("api", "web", "job", "old", "own")
 
 
@@ -148,8 +151,15 @@ def draw(seed: int, place: Place | None = None) -> Round:
         gap_s=round(dice.uniform(0, 0.5), 3),
         restarted=restarted,
         again_s=round(dice.uniform(0.2, 2.5), 3) if twice else None,
-        person={dice.choice(LETTERS[:4]): dice.choice(("pause", "stop"))} if dice.random() < 0.3 else {},
+        person=_person(dice, place) if dice.random() < 0.3 else {},
     )
+
+
+def _person(dice: random.Random, place: Place) -> dict[str, str]:
+    letter, verb = dice.choice(LETTERS[:4]), dice.choice(("pause", "stop"))
+    if place is Place.ENGINE and (letter, verb) == (ALWAYS_STARTED, "stop"):
+        return {"old": verb}
+    return {letter: verb}
 
 
 def _faults(dice: random.Random, duration_s: float, *, forgets: bool) -> tuple[FaultLine, ...]:
