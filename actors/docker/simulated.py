@@ -170,8 +170,14 @@ class SimulatedEngine:
         self.state.remove(reference)
 
     def die(self, reference: str, exit_code: int = KILLED) -> None:
-        """The main process ends by itself, or is killed from outside the engine: the restart policy applies."""
+        """The main process ends by itself, or is killed from outside the engine: the restart policy applies.
+
+        A frozen one ends when it goes on.
+        """
         container = self.state.find(reference)
+        if container.state is ContainerState.PAUSED:
+            container.doomed = True
+            return
         self.state.end(container, exit_code)
         if container.wants_restart(exit_code):
             container.state = ContainerState.RESTARTING
@@ -246,6 +252,7 @@ class SimulatedEngine:
         await self.answering.wait()
         ends = self.state.signal(reference, signal)
         container = self.state.find(reference)
+        self._go_on(container)
         if signal == "SIGKILL":
             await self._end_run(container, container.ended, KILLED)
         elif ends:
@@ -294,7 +301,9 @@ class SimulatedEngine:
     def unpause(self, reference: str) -> None:
         """`docker unpause`, at its instant."""
         self.state.unpause(reference)
-        self._check_later(self.state.find(reference), FIRST_CHECK_S, ContainerState.RUNNING, "healthy")
+        container = self.state.find(reference)
+        self._check_later(container, FIRST_CHECK_S, ContainerState.RUNNING, "healthy")
+        self._go_on(container)
 
     def result_of(self, container: SimulatedContainer, argv: tuple[str, ...]) -> ExecResult:
         """What the last fitting script says."""
@@ -330,6 +339,17 @@ class SimulatedEngine:
         await anyio.sleep(self.duration("kill", container.id))
         if not run.is_set():
             self.state.end(container, exit_code)
+
+    def _go_on(self, container: SimulatedContainer) -> None:
+        """What was killed while it was frozen dies a moment after it is not any more."""
+
+        async def later(run: anyio.Event) -> None:
+            await anyio.sleep(self.duration("kill", container.id))
+            if not run.is_set():
+                self.die(container.id)
+
+        if container.doomed and container.state is ContainerState.RUNNING:
+            self._working.start_soon(later, container.ended)
 
     def _begin_run(self, container: SimulatedContainer) -> None:
         self.state.start(container)

@@ -91,6 +91,8 @@ class SimulatedContainer:
     logged: list[LoggedLine] = field(default_factory=list)
     """Its log."""
 
+    doomed: bool = False
+    """Killed behind the engine's back while it was frozen: that comes about when it goes on."""
     lines: list[bytes] = field(default_factory=list)
     """Of its /etc/hosts, which the engine makes anew for each run: those with its own name."""
 
@@ -279,6 +281,7 @@ class EngineState:
         container.ended.set()
         container.rules.clear()
         container.limits.clear()
+        container.doomed = False
         self._emit(container, "die", exit_code=exit_code)
         self._emit_networks(container, "disconnect")
 

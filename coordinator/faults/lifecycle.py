@@ -150,7 +150,7 @@ class ContainerCrash(FaultSpec):
             # A helper may take seconds to start on a busy engine, and goes on when nobody waits for it any more.
             undo = _start_again(container, settle_s=5.0)
             # A policy that waits before its next restart is not yet done: it is looked at until it has.
-            undo = undo.model_copy(update={"needed_in": (*DOWN, ContainerState.RESTARTING)})
+            undo = undo.model_copy(update={"needed_in": (*DOWN, ContainerState.RESTARTING), "frozen_later": True})
             crash = DockerCommand(argv=(*CRASH, container.id), deadline_s=CRASH_DEADLINE_S)
             return crash, RunEnded(started_at=container.started_at), undo if self.restore else None
 

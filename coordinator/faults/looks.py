@@ -125,6 +125,8 @@ class Undo(Value):
     attaches: str = ""
     any_run: bool = False
     """Owed to a later run as well: what it takes back bears the fault's name, and so nothing else is touched."""
+    frozen_later: bool = False
+    """Whether a container that is paused when it is hit shows that only when it goes on."""
     mend: DockerCommand | None = None
     """Run when all else is undone, until it succeeds, in the run it was planned for alone; the engine makes anew for
     each run what it puts back.

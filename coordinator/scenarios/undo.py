@@ -13,7 +13,7 @@ import anyio
 
 from coordinator.errors import EngineUnreachable, LedgerUnavailable, MissingSecret
 from coordinator.faults.commands import DockerCommand, Outcome, batch
-from coordinator.faults.facts import ContainerFacts
+from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Undo, need
 from coordinator.faults.needs import Need, hit_until
 from coordinator.logging import action, log
@@ -29,6 +29,8 @@ LEDGER_PATIENCE_S: Final = 10.0
 """How long an undo waits for the ledger to take its row; it goes on without."""
 
 SETTLING: Final = "what was fired may still come about: waiting until that would be seen"
+REFUSED: Final = "Error response from daemon"
+FROZEN: Final = "it is paused, and hit only when it goes on: unpause it"
 OUTCOMES: Final = {
     Need.DONE: "put back",
     Need.GONE: "container is gone: nothing to undo",
@@ -112,6 +114,7 @@ class _Attempt:
         self._ended: dict[str, tuple[datetime, Need]] = {}
         self._untouched: set[str] = set()
         self._mending: list[Undo] = []
+        self._waits = SETTLING
         self._engine_known = False
         self._foreign = False
         self._answering = answering
@@ -169,7 +172,7 @@ class _Attempt:
             return False
         needed = await self._look()
         if not needed and not self._mending:
-            self._error = SETTLING
+            self._error = self._waits
             return False
         if needed:
             await self._remember_attempt(needed)
@@ -230,13 +233,13 @@ class _Attempt:
             return []
         containers = {c.id: c for c in await self._facts.containers({undo.container_id for undo in self._open})}
         self._answering.setdefault(self._row.fault.id, self._clock.monotonic())
-        needed, self._mending = [], []
+        needed, self._mending, self._waits = [], [], SETTLING
         for undo in tuple(self._open):
             container = containers.get(undo.container_id)
             state = self._need(undo, container)
             if state is Need.NEEDED:
                 needed.append(undo)
-            elif container is None or not self._may_still_happen(undo):
+            elif container is None or not self._may_still_happen(undo, container):
                 self._note_untouched(undo, container, state)
                 if undo.to_mend(container):
                     self._mending.append(undo)
@@ -250,16 +253,20 @@ class _Attempt:
             unseen_since = hit_until(self._fired)
         return need(undo, container, attempted=undo.container_id in self._attempted, unseen_since=unseen_since)
 
-    def _may_still_happen(self, undo: Undo) -> bool:
+    def _may_still_happen(self, undo: Undo, container: ContainerFacts) -> bool:
         """Whether what was fired may still come about: then "not needed" is no answer yet.
 
         Without an effect seen, it counts from when the engine answers, not from the firing: one that hung works off
-        what it was asked when it wakes.
+        what it was asked when it wakes. A process that was frozen is like that too.
         """
         if undo.container_id in self._attempted:
             return False
         if undo.container_id in self._effective and undo.container_id not in self._row.unsettled:
             return (self._clock.now() - self._effective[undo.container_id]).total_seconds() < undo.lingers_s
+        if undo.frozen_later and container.state is ContainerState.PAUSED:
+            self._answering[self._row.fault.id] = self._clock.monotonic()
+            self._waits = FROZEN
+            return True
         quiet = self._clock.monotonic() - self._answering[self._row.fault.id]
         return quiet < max(undo.settle_s, undo.lingers_s)
 
@@ -307,4 +314,6 @@ def failure_text(outcome: Outcome) -> str:
     if outcome.timed_out:
         return f"the command was killed at its deadline after {outcome.duration_s:.1f} s"
     lines = outcome.stderr.strip().splitlines()
-    return lines[-1] if lines else f"exit code {outcome.exit_code}"
+    # Of a start the docker command line tells the engine's reason first, and then once more that it failed.
+    refusals = [line for line in lines if line.startswith(REFUSED)]
+    return (refusals or lines or [f"exit code {outcome.exit_code}"])[-1]

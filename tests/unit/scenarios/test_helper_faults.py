@@ -81,6 +81,19 @@ async def test_a_crash_is_played_to_the_end() -> None:
         assert {made.state("web"), made.state("db")} == {ContainerState.RUNNING}
 
 
+async def test_a_crash_of_a_frozen_container_is_undone_when_it_comes_about() -> None:
+    """It ends before the pause that hides it: when the pause is undone the container dies, and is started again."""
+    faults = "[{type: container_pause, target: t}, {type: container_crash, target: t, at: 1s, for: 1s}]"
+    async with fleet("db") as made:
+        scenario = f"targets: {{t: {{names: [db]}}}}\nphases:\n  - {{name: both, duration: 30s, faults: {faults}}}\n"
+        execution = await made.play(scenario)
+
+        assert (execution.verdict, execution.undo) == (Verdict.NOT_INJECTED, UndoState.COMPLETE), execution.reason
+        assert made.runner.verbs() == ["pause", "run", "unpause", "start"]
+        assert (made.engine.state.find("db").runs, made.state("db")) == (2, ContainerState.RUNNING)
+        assert await made.ledger.faults(outstanding=True) == ()
+
+
 async def test_without_an_image_nothing_is_hit() -> None:
     """The verdict is error with the reason, no fault was armed, and the locks are released."""
     calls: list[str] = []

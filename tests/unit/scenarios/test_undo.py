@@ -12,17 +12,18 @@ from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.lifecycle import ContainerKill, ContainerPause, ContainerStop
+from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerStop
 from coordinator.faults.limits import CpuLimit
 from coordinator.faults.model import FaultSpec
 from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
-from coordinator.scenarios.undo import failure_text, run_all
+from coordinator.scenarios.undo import FROZEN, failure_text, run_all
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
 pytestmark = pytest.mark.anyio
 
+CRASH = ContainerCrash(type="container_crash", target="x")
 KILL = ContainerKill(type="container_kill", target="x")
 PAUSE = ContainerPause(type="container_pause", target="x")
 STOP = ContainerStop(type="container_stop", target="x", grace="10s")
@@ -258,6 +259,21 @@ async def test_a_command_that_comes_after_its_undo_is_undone_again() -> None:
         assert (done.fault.state, broken) == (FaultState.UNDONE, [])
 
 
+async def test_what_was_killed_while_it_was_frozen_is_waited_for() -> None:
+    """A crash of a container that is paused is owed until it goes on, and dies, however long that takes."""
+    async with fleet("a") as house:
+        row = await row_of(house, CRASH, FaultState.FIRED, effective=False)
+        (crash,) = (target.inject for target in CRASH.plan(await house.engine.facts.containers()).targets)
+        house.engine.pause("a")
+        await house.engine.runner.run(crash)
+        stuck = await house.undoer.undo(row, 60)
+        assert (stuck.fault.state, stuck.last_error) == (FaultState.STUCK, FROZEN)
+        house.engine.unpause("a")
+        done = await house.undoer.undo(stuck, 60)
+        assert (done.fault.state, house.state("a")) == (FaultState.UNDONE, ContainerState.RUNNING)
+        assert (house.runner.verbs(), house.engine.state.find("a").runs) == (["start"], 2)
+
+
 async def test_the_run_that_was_up_when_fired_is_ours() -> None:
     """A container restarted between arming and firing, killed unseen, is started again."""
     async with fleet("a") as house:
@@ -354,10 +370,14 @@ async def test_what_cannot_start_takes_no_other_with_it() -> None:
     ("outcome", "text"),
     [
         (Outcome(exit_code=1, stderr="first\nlast\n"), "last"),
+        (
+            Outcome(exit_code=1, stderr="Error response from daemon: no space\nError: failed to start containers: a\n"),
+            "Error response from daemon: no space",
+        ),
         (Outcome(exit_code=9), "exit code 9"),
         (Outcome(exit_code=None, timed_out=True, duration_s=60), "the command was killed at its deadline after 60.0 s"),
     ],
 )
 def test_failures_in_one_line(outcome: Outcome, text: str) -> None:
-    """A failure is told by its last line, its exit code or its deadline."""
+    """A failure is told by the engine's reason, else its last line, its exit code or its deadline."""
     assert failure_text(outcome) == text
