@@ -13,6 +13,7 @@ from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.ports import Tell
 from coordinator.record import UndoState, Verdict
+from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +25,12 @@ phases:
      assert: [{container: {target: w, state: running, restarts: "== 1"}}]}
 """
 SCENARIO = CRASH.replace("targets: {t:", "targets: {w: {names: [web]}, t:")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Backend:
+    """Each event loop on a fresh virtual clock."""
+    return virtual_backend(request.param)
 
 
 @dataclass
