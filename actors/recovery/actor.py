@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 
+from actors.recovery.order import least_s, together
 from actors.recovery.orphans import Orphans
 from actors.recovery.scan import EngineScan
 from coordinator.errors import Conflict, EngineUnreachable, LedgerUnavailable, NotFound
@@ -17,7 +18,6 @@ from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import TargetLock
 from coordinator.faults.leftovers import ScanReport, mark_of_labels
 from coordinator.faults.locks import unlock_command
-from coordinator.faults.looks import thaws
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
 from coordinator.record import FaultRow, FaultState
@@ -147,17 +147,14 @@ class RecoveryActor:
                 return ()
 
     async def _undo_all(self, rows: tuple[FaultRow, ...], deadline_s: float) -> None:
-        """Executions side by side, for none shares a container with another; the faults of one in order."""
+        """Side by side, but in order where they share a container."""
         fired = [row for row in rows if row.fault.fired_at is not None]
         if fired and not await self._engine_answers():
             # Their rows stay as they are: there is nothing to learn before the engine is back.
             rows = tuple(row for row in rows if row.fault.fired_at is None)
-        groups: dict[str, list[FaultRow]] = {}
-        for row in rows:
-            groups.setdefault(row.fault.execution_id, []).append(row)
         until = self._clock.monotonic() + deadline_s
         async with anyio.create_task_group() as group:
-            for own in groups.values():
+            for own in together(rows):
                 group.start_soon(self._undo_in_order, own, until)
 
     async def _engine_answers(self) -> bool:
@@ -170,11 +167,10 @@ class RecoveryActor:
         return True
 
     async def _undo_in_order(self, rows: list[FaultRow], until: float) -> None:
-        """Last fired first, but pauses before all. One that is stuck leaves its share of the time to the others."""
-        waiting = sorted(rows, key=_turn, reverse=True)
-        while waiting:
-            share = max(0.0, until - self._clock.monotonic()) / len(waiting)
-            await self._undo_row(waiting.pop(0), max(1.0, share))
+        """One that is stuck leaves its share of the time to the others; none has less than it takes to undo it."""
+        for done, row in enumerate(rows):
+            share = max(0.0, until - self._clock.monotonic()) / (len(rows) - done)
+            await self._undo_row(row, max(least_s(row), share))
 
     async def _undo_row(self, row: FaultRow, deadline_s: float) -> FaultRow:
         """Continue the Eliot task of its own execution."""
@@ -329,11 +325,6 @@ def _given_up(row: FaultRow) -> FaultRow:
     )
     fault = row.fault.model_copy(update={"state": FaultState.UNDONE, "targets": targets})
     return row.model_copy(update={"fault": fault, "last_error": "forgotten by a person"})
-
-
-def _turn(row: FaultRow) -> tuple[bool, float]:
-    at = row.fault.fired_at or row.fault.armed_at
-    return thaws(row.undos), at.timestamp() if at is not None else 0.0
 
 
 def _found_text(report: ScanReport) -> str | None:
