@@ -65,7 +65,7 @@ class Theatre:
                     stage.build()
                 result = play(drawn, stage, self._folder(drawn))
                 self.tell(result)
-                if result.violations:
+                if result.violations or result.void:
                     stage.close()
                     stage = None
         finally:
@@ -83,7 +83,7 @@ class Theatre:
                 self._own = (engine, stage)
             engine, stage = self._own
             result = play(drawn, stage, self._folder(drawn), engine)
-            if result.violations:
+            if result.violations or result.void:
                 self._end_own()
             return result
 
@@ -110,7 +110,7 @@ class Theatre:
                 say(f"{line}FAILED; kept: {self._folder(drawn)}; replay: {result.command}")
                 say(*(f"    {violation}" for violation in result.violations))
             else:
-                say(f"{line}ok")
+                say(f"{line}{f'void: {result.void}' if result.void else 'ok'}")
                 shutil.rmtree(self._folder(drawn), ignore_errors=True)
 
     @contextlib.contextmanager
@@ -175,7 +175,8 @@ def summary(results: Sequence[Result]) -> str:
         late = times[min(len(times) - 1, len(times) * 95 // 100)]
         lines.append(f"seconds a round: median {statistics.median(times):.1f}, 95% {late:.1f}, longest {times[-1]:.1f}")
     executions = sum(len(result.drawn.executions) for result in results)
-    lines.append(f"{len(results)} rounds, {len(failed)} failed, {executions} executions")
+    void = sum(1 for result in results if result.void)
+    lines.append(f"{len(results)} rounds, {len(failed)} failed, {void} void, {executions} executions")
     return "\n".join(lines)
 
 

@@ -31,17 +31,22 @@ LOOKS_AGAIN_WITHIN_S: Final = 90.0
 MENDS_ITSELF: Final = frozenset({Death.CHILD_KILL, Death.DOCKER_STOP})
 """Of the deaths that a start follows: those after which all is put back before it."""
 
+ALREADY: Final = "already exists"
+"""In what an engine says that has lost track of a container."""
+
 UNEXPECTED: Final = (AssertionError, DockerFailed, httpx.HTTPError, subprocess.SubprocessError, OSError, psutil.Error)
 """What a round may meet when the coordinator or the engine does not do what it must."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a round went. `violations` is empty where all was as before."""
+    """How a round went. `violations` is empty where all was as before, or where the round is void."""
 
     drawn: Round
     violations: tuple[str, ...]
     took_s: float
+    void: str = ""
+    """Why what is left is not the coordinator's to put back; empty where it is."""
 
     @property
     def command(self) -> str:
@@ -55,18 +60,40 @@ def play(drawn: Round, stage: Stage, folder: Path, engine: PrivateEngine | None 
     folder.mkdir(parents=True, exist_ok=True)
     victim: Victim = ImageVictim(drawn) if drawn.place is Place.IMAGE else HostVictim(drawn, stage, folder, engine)
     found: list[str] = []
+    lost = ""
     shown: dict[str, Snapshot] = {}
     try:
         with stage.touched(drawn.person):
             shown["before"] = look(stage, drawn.renewed())
             found = _played(drawn, stage, victim, shown)
+            lost = lost_by_the_engine(stage) if found and drawn.place is Place.ENGINE else ""
     except UNEXPECTED as error:
         found.append(f"{type(error).__name__}: {error}")
     finally:
         victim.close()
     if found:
         _keep(drawn, folder, found, shown)
-    return Result(drawn, tuple(found), time.monotonic() - begun)
+    void = lost if owned_up(found) else ""
+    return Result(drawn, () if void else tuple(found), time.monotonic() - begun, void)
+
+
+def lost_by_the_engine(stage: Stage) -> str:
+    """A container that nobody can start any more, and what the engine says when asked to; empty where there is none.
+
+    An engine that is killed while it starts a container may find that container's own task in its way ever after.
+    """
+    for letter, identity in stage.ids.items():
+        try:
+            stage.docker("start", identity)
+        except DockerFailed as error:
+            if ALREADY in str(error):
+                return f"the engine cannot start {letter} any more: {str(error).strip().splitlines()[0]}"
+    return ""
+
+
+def owned_up(found: list[str]) -> bool:
+    """Whether the coordinator says itself that something is not put back."""
+    return any(line.startswith("fault ") for line in found)
 
 
 def _played(drawn: Round, stage: Stage, victim: Victim, shown: dict[str, Snapshot]) -> list[str]:

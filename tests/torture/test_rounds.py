@@ -7,7 +7,7 @@ import pytest
 from tests.torture import leftovers
 from tests.torture.__main__ import summary, torture
 from tests.torture.draw import Death, Place, Round, definition
-from tests.torture.rounds import compared
+from tests.torture.rounds import compared, owned_up
 from tests.torture.snapshot import Snapshot, look
 from tests.torture.stage import Stage
 from tests.torture.victims import HostVictim
@@ -24,6 +24,12 @@ def test_nothing_is_left_whatever_dies(tmp_path: Path) -> None:
     failed = [f"{each.command}\n  {each.violations}" for each in results if each.violations]
     assert not failed, "\n".join([*failed, summary(results)])
     assert len(results) == ROUNDS
+
+
+def test_a_container_that_the_engine_lost_excuses_nobody_who_is_silent() -> None:
+    """A round may be void only where the coordinator says itself that a fault is left."""
+    assert owned_up(["api: engine: -running", "fault container_restart 1 is stuck"])
+    assert not owned_up(["api: engine: -running", "lock tc-1 left"])
 
 
 @pytest.mark.timeout(300)
