@@ -5,6 +5,7 @@
 # make image  the container image, test-coordinator:VERSION and :latest (BASE_IMAGE=… picks another base)
 # make simulate SEEDS=10000   more seeds of the simulations than `make test` runs
 # make torture N=500   more rounds of killed coordinators than `make test` plays (SEED=… replays one)
+# make test-vm   the fault tests in a Debian guest under QEMU: cgroup v2 with both of its drivers (VM_ARGS="tests/…")
 # make bench  measurements, printed as ratios to the bare docker command line
 # make venv   the virtual environment only (make PYTHON=/path/to/python3.13 picks the interpreter)
 # make clean  removes what the others made
@@ -12,7 +13,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs image simulate torture bench venv format provision-demo provision-test clean
+.PHONY: help demo test lint docs image simulate torture test-vm bench venv format provision-demo provision-test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -85,6 +86,12 @@ simulate: $(STAMP)
 N ?= 20
 torture: $(STAMP) provision-test
 	@$(BIN)/python -m tests.torture --rounds $(N) $(if $(SEED),--seed $(SEED))
+
+VM_IMAGE ?= .cache/vm
+test-vm: $(STAMP)
+	@tools/provision.sh vm
+	@$(BIN)/python tools/vm_image.py $(VM_IMAGE)
+	@$(BIN)/python tools/vm.py $(VM_IMAGE) test $(VM_ARGS)
 
 bench: $(STAMP) provision-test
 	@set -e; for program in bench/*.py; do $(BIN)/python $$program; done

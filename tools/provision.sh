@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what the tests and the demo need is there: uses what answers, installs by apt as root on Debian or
 # Ubuntu, and otherwise says in one line what to type. Never restarts, reconfigures or stops anything that runs.
-#   tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | python PYTHON ...
+#   tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | vm | python PYTHON ...
 set -eu
 # An ordinary user of Debian has no sbin on the path, where dockerd is.
 PATH=$PATH:/usr/sbin:/sbin
@@ -90,6 +90,13 @@ netfilter() {
     is_root || fail "network faults are tried in network namespaces made by the tests, which takes root: sudo make test"
 }
 
+# What makes a Debian guest, and runs it.
+vm() {
+    for tool in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs ssh:openssh-client; do
+        have "${tool%%:*}" || apt_install quiet "${tool##*:}"
+    done
+}
+
 postgres_bin() { have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
 
 # A Python with the means to make virtual environments.
@@ -103,7 +110,7 @@ python_venv() {
     apt_install start "python$version-venv"
 }
 
-[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | python PYTHON ..."
+[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | vm | python PYTHON ..."
 while [ $# -gt 0 ]; do
     case $1 in
         docker) docker_engine ;;
@@ -116,6 +123,7 @@ while [ $# -gt 0 ]; do
         netfilter) netfilter ;;
         nginx) have nginx || apt_install quiet nginx-light ;;
         shells) have zsh && have fish || apt_install quiet zsh fish ;;
+        vm) vm ;;
         python) python_venv "$2"; shift ;;
         *) fail "unknown: $1" ;;
     esac

@@ -16,8 +16,10 @@ from typing import Any
 
 import httpx
 
+from tests.conftest import PATIENCE
+
 PROGRAM = (sys.executable, "-m", "coordinator")
-WITHIN_S = 30.0
+WITHIN_S = 30.0 * PATIENCE
 LOOK_S = 0.02
 
 

@@ -17,11 +17,11 @@ import pytest
 
 from actors.docker.programs import queue_rules
 from actors.docker.programs.traffic import Chain, Traffic, free_slot, traffic
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 PROGRAMS = ROOT / "actors" / "docker" / "programs"
 TOOLS = ("ip", "nft", "tc", "ping")
-GENEROUS_S = 30.0
+GENEROUS_S = 30.0 * PATIENCE
 
 
 def run(*argv: str, given: str = "", timeout_s: float = GENEROUS_S) -> str:

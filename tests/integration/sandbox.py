@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from tests.conftest import PATIENCE
+
 LABEL = "test-coordinator.sandbox"
-DOCKER_TIMEOUT_S = 60
+DOCKER_TIMEOUT_S = 60 * PATIENCE
 
 
 class DockerFailed(Exception):
