@@ -36,6 +36,11 @@ LABEL_TOOLS: Final = "test-coordinator.tools"
 TOOLS: Final = {"ip": "iproute2", "nft": "nftables", "tc": "iproute2"}
 """What faults of the network are made with, and the package that brings each."""
 
+DISTRIBUTIONS: Final = tuple(
+    path for each in ("normal", "pareto") for path in Path("/usr/lib").glob(f"**/tc/{each}.dist")
+)
+"""What `tc` reads for netem's jitter."""
+
 # Not a role: the role is put on the container, and one made by hand from this image is nobody's helper.
 LABEL_IMAGE: Final = "test-coordinator.image=helper"
 BUILD_DEADLINE_S: Final = 120.0
@@ -227,6 +232,8 @@ def _add_executables(tar: tarfile.TarFile) -> None:
     modules = [str(path) for path in (STDLIB / "lib-dynload").glob("*.so") if not _left_out(path.name)]
     for name, path in tools().items():
         tar.add(path, f"usr/sbin/{name}")
+    for table in DISTRIBUTIONS:
+        tar.add(table, _inside(table))
     programs = [str(path) for path in (EXECUTABLE, *tools().values())]
     listed = subprocess.run(["ldd", *programs, *modules], check=True, capture_output=True, text=True).stdout
     # Two forms: `libz.so.1 => /lib/libz.so.1 (0x…)` and, for the loader, `/lib64/ld-linux-x86-64.so.2 (0x…)`.

@@ -21,6 +21,9 @@ LEAST_BURST: Final = 2048
 """A packet has to fit."""
 MOST_BURST: Final = 1 << 30
 Port = Annotated[int, Field(ge=1, le=65535)]
+NETEM: Final = (
+    "netem on a device of ours (ifb), to which nft leads packets that arrive in the container's network namespace"
+)
 Correlation = Annotated[Percent, Field(description="how much the fate of one packet resembles the last one's")]
 
 
@@ -45,6 +48,10 @@ class Impairment(NetworkFault):
     def params(self) -> Mapping[str, object]:
         """What the emulator is told: milliseconds and percent."""
 
+    def rules(self) -> Mapping[str, object]:
+        """What netns.py is told: the kind, and its parameters."""
+        return {"kind": KINDS[type(self)], "params": self.params()}
+
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """The same in each container."""
         match: dict[str, object] = {}
@@ -52,12 +59,33 @@ class Impairment(NetworkFault):
             match["peers"] = addresses(around.of([self.to]))
         if self.ports:
             match["ports"] = self.ports
-        kind = KINDS[type(self)]
-        rules = {"kind": kind, "match": match, "params": self.params()}
+        rules = {"match": match, **self.rules()}
         return self.planned(containers, {container.id: rules for container in containers})
 
 
-class NetworkLatency(Impairment):
+class Emulated(Impairment):
+    """What the kernel can do as well, where it has netem."""
+
+    played_by: Literal["emulator", "netem"] = Field(
+        default="emulator",
+        alias="mechanism",
+        description="our emulator, or the kernel's own (netem), where it has the module sch_netem",
+    )
+
+    @property
+    def done_by(self) -> str:
+        """As it was asked for."""
+        return NETEM if self.played_by == "netem" else self.mechanism
+
+    def rules(self) -> Mapping[str, object]:
+        """The same kind, played by the kernel where that is asked for."""
+        rules = super().rules()
+        if self.played_by == "emulator":
+            return rules
+        return {"kind": "netem", "params": {"of": rules["kind"], **self.params()}}
+
+
+class NetworkLatency(Emulated):
     """Every packet waits."""
 
     type: Literal["network_latency"]
@@ -87,7 +115,7 @@ class NetworkLatency(Impairment):
         }
 
 
-class Chance(Impairment):
+class Chance(Emulated):
     """Something that happens to a share of the packets."""
 
     percent: Annotated[Percent, Field(gt=0, description="the share of packets it happens to")]
@@ -116,7 +144,7 @@ class GilbertElliott(BaseModel):
         return self
 
 
-class NetworkLoss(Impairment):
+class NetworkLoss(Emulated):
     """Packets vanish, each on its own or in bursts."""
 
     type: Literal["network_loss", "network_packet_loss"]

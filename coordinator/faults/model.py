@@ -138,6 +138,11 @@ class FaultSpec(BaseModel, ABC):
         return ()
 
     @property
+    def done_by(self) -> str:
+        """What does it, as it is written in the scenario."""
+        return self.mechanism
+
+    @property
     def aimed_at(self) -> str:
         """Its targets for a person."""
         return ", ".join(self.aims())

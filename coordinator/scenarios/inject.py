@@ -200,7 +200,7 @@ class Injection:
         fault = Fault(
             id=self.id, execution_id=self.execution_id, phase=self.phase, type=self.spec.type,
             target=self.spec.aimed_at, fault_class=self.spec.fault_class,
-            mechanism=self.spec.mechanism, armed_at=self.tools.clock.now(),
+            mechanism=self.spec.done_by, armed_at=self.tools.clock.now(),
             state=FaultState.ARMED if plan.targets else FaultState.NOT_INJECTED,
             targets=tuple(outcomes), inject_commands=_injecting(plan), undo_commands=_undoing(plan),
         )  # fmt: skip

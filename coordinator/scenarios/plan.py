@@ -156,7 +156,7 @@ def _planned(
                     at_s=fault.at,
                     lasts_s=fault.lasts,
                     fault_class=fault.fault_class,
-                    mechanism=fault.mechanism,
+                    mechanism=fault.done_by,
                     undo_text=fault.undo_text,
                     plan=plan,
                 )

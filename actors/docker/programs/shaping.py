@@ -1,5 +1,5 @@
-"""The limits of bandwidth in the network namespace this runs in: a class of our devices and a netdev table each. Keeps
-no list of its own of who has which class: the kernel's tables say so, whoever made them.
+"""Limits of bandwidth, and the kernel's own emulator, in the network namespace this runs in: a class of our devices and
+a netdev table each. Keeps no list of its own of who has which class: the kernel's tables say so, whoever made them.
 """
 
 from __future__ import annotations
@@ -7,13 +7,16 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from actors.docker.programs import bandwidth
-from actors.docker.programs.bandwidth import ARRIVING, LEAVING, ROOT
+from actors.docker.programs import bandwidth, netem
+from actors.docker.programs.bandwidth import ARRIVING, LEAVING, ROOT, Bandwidth
+from actors.docker.programs.netem import Netem
 from actors.docker.programs.nft_tables import NFT, PREFIX, Failed, Table, run, tables
 from actors.docker.programs.traffic import Traffic, free_slot, traffic
 
+BANDWIDTH, NETEM = "network_bandwidth", "netem"
 OURS = (ARRIVING, LEAVING)
 FIRST_CLASS = 0x10
 DRAIN_S = 0.3
@@ -35,7 +38,7 @@ class Shaped(NamedTuple):
 class Shaping:
     """What was put by this process, which follows interfaces that come later."""
 
-    kinds = ("network_bandwidth",)
+    kinds = (BANDWIDTH, NETEM)
     family = "netdev"
 
     def __init__(self) -> None:
@@ -44,21 +47,37 @@ class Shaping:
     def put(self, table: Table, wanted: dict[str, Any]) -> None:
         """One more limit, or the same with others on the other side. Raises Failed, Malformed."""
         match = traffic(wanted.get("match"), "match")
-        limit = bandwidth.bandwidth(wanted.get("params", {}), "params")
+        by_netem = wanted["kind"] == NETEM
+        shape: Bandwidth | Netem = (netem.netem if by_netem else bandwidth.bandwidth)(
+            wanted.get("params", {}), "params"
+        )
         devices = [name for _, name in sorted(interfaces())]
         if not devices:
             raise Failed("there is no interface here but lo")
         led = classes()
+        self._alone(table.fault, led, shape)
         slot = next((each for _, each in led.get(table.fault, ())), None)
         if slot is None:
             slot = free_slot({each for pairs in led.values() for _, each in pairs})
         for device, way in ((LEAVING, "out"), (ARRIVING, "in")):
-            if limit.direction in {"both", way}:
+            if shape.direction in {"both", way}:
                 make(device)
-                tc(bandwidth.limit(device, slot, limit))
-        led_by(table, match, slot, limit.direction, devices)
+                shaped_by(shape, device, slot)
+        led_by(table, match, slot, shape.direction, devices)
         table.put()
         self._shaped[table.fault] = Shaped(table, wanted, links())
+
+    def _alone(self, fault: str, led: Mapping[str, tuple[tuple[str, int], ...]], shape: Bandwidth | Netem) -> None:
+        """Raises Failed where a packet would have to go through our device twice: it is led there once, by whoever is
+        first, and of a limit and netem, or of two netems, one would do nothing.
+        """
+        arriving = {each for each, pairs in led.items() if each != fault and ARRIVING in dict(pairs)}
+        netems = {each for each, shaped in self._shaped.items() if shaped.wanted["kind"] == NETEM} - {fault}
+        if arriving if isinstance(shape, Netem) else netems if shape.direction != "out" else set():
+            raise Failed(
+                "netem cannot be put beside another netem or a limit of what arrives: leave out `mechanism`, and our "
+                "own emulator does it, which can"
+            )
 
     def outdated(self) -> list[str]:
         """The limits that do not know of an interface that is here, or know of one that is not."""
@@ -88,6 +107,17 @@ class Shaping:
     def forget(self, fault: str) -> None:
         """It is no more looked after."""
         self._shaped.pop(fault, None)
+
+
+def shaped_by(shape: Bandwidth | Netem, device: str, slot: int) -> None:
+    """A class of our device, as it is wanted. Raises Failed."""
+    if isinstance(shape, Bandwidth):
+        tc(bandwidth.limit(device, slot, shape))
+        return
+    try:
+        tc(netem.limit(device, slot, shape))
+    except Failed as error:
+        raise Failed(f"{error}; where the kernel has no netem (module sch_netem) leave out `mechanism`") from None
 
 
 def led_by(table: Table, match: Traffic, slot: int, direction: str, devices: list[str]) -> None:

@@ -159,3 +159,13 @@ def test_shaping_takes_what_it_is_told(fields: dict[str, object], params: dict[s
     assert (rules["kind"], rules["params"]) == ("network_bandwidth", params)
     assert bandwidth(rules["params"], "params") == read
     assert rules["match"] == {"peers": ["10.0.0.2"]}
+
+
+def test_netem_where_it_is_asked_for() -> None:
+    """The same kind and parameters, for the kernel to play; and it is said who does it."""
+    asked = fault(type="network_latency", latency="50ms", jitter="5ms", mechanism="netem")
+    ours = fault(type="network_latency", latency="50ms", jitter="5ms")
+    params = told(ours)["params"]
+    assert told(asked) == {"kind": "netem", "match": {}, "params": {"of": "network_latency", **params}}
+    assert "netem" in asked.done_by
+    assert "our emulator" in ours.done_by
