@@ -165,7 +165,9 @@ def test_netem_where_it_is_asked_for() -> None:
     """The same kind and parameters, for the kernel to play; and it is said who does it."""
     asked = fault(type="network_latency", latency="50ms", jitter="5ms", mechanism="netem")
     ours = fault(type="network_latency", latency="50ms", jitter="5ms")
-    params = told(ours)["params"]
+    assert told(ours)["kind"] == "network_latency"
+    params = {"latency_ms": 50.0, "jitter_ms": 5.0, "correlation": 0.0, "distribution": "uniform"}
+    assert told(ours)["params"] == params
     assert told(asked) == {"kind": "netem", "match": {}, "params": {"of": "network_latency", **params}}
     assert "netem" in asked.done_by
     assert "our emulator" in ours.done_by
