@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 DRIVERS = ("systemd", "cgroupfs")
@@ -59,14 +60,14 @@ class Guest:
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         self.ssh = ["ssh", "-F", "none", *words, "-p", str(port), "root@127.0.0.1"]
 
-    def call(self, command: str, **streams: object) -> int:
+    def call(self, command: str, given: IO[bytes] | None = None, *, quiet: bool = False) -> int:
         """Run it in the guest; its exit code."""
-        return subprocess.run([*self.ssh, command], check=False, **streams).returncode  # type: ignore[call-overload, no-any-return]
+        told = subprocess.DEVNULL if quiet else None
+        return subprocess.run([*self.ssh, command], check=False, stdin=given, stdout=told, stderr=told).returncode
 
     def answers(self, command: str) -> bool:
         """Whether it succeeds."""
-        quiet = subprocess.DEVNULL
-        return self.call(command, stdin=quiet, stdout=quiet, stderr=quiet) == 0
+        return self.call(command, quiet=True) == 0
 
     def put_project(self) -> None:
         """What git knows of this checkout, at PROJECT."""
@@ -81,7 +82,7 @@ class Guest:
             assert pack.stdin is not None
             pack.stdin.write(files)
             pack.stdin.close()
-            if self.call(f"mkdir -p {PROJECT} && tar -x -C {PROJECT}", stdin=pack.stdout) != 0:
+            if self.call(f"mkdir -p {PROJECT} && tar -x -C {PROJECT}", pack.stdout) != 0:
                 sys.exit("vm: the project could not be copied into the guest")
 
 
@@ -116,7 +117,7 @@ def guest(folder: Path, driver: str) -> Iterator[Guest]:
             awaited(process, lambda: machine.answers("docker version"), sockets, "the engine")
             yield machine
         finally:
-            machine.call("true", stderr=subprocess.DEVNULL)
+            machine.call("true", quiet=True)
             subprocess.run([*machine.ssh[:-1], "-O", "exit", machine.ssh[-1]], check=False, capture_output=True)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
