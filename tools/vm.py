@@ -117,7 +117,6 @@ def guest(folder: Path, driver: str) -> Iterator[Guest]:
             awaited(process, lambda: machine.answers("docker version"), sockets, "the engine")
             yield machine
         finally:
-            machine.call("true", quiet=True)
             subprocess.run([*machine.ssh[:-1], "-O", "exit", machine.ssh[-1]], check=False, capture_output=True)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)

@@ -20,6 +20,7 @@ from actors.docker.programs.limits import Failed
 ID = "0123456789ab" * 5
 LINES = f"0::/docker/{ID}"
 PROGRAM = Path(signals.__file__)
+GOES_ON = {"R", "S"}
 
 
 @dataclass
@@ -84,7 +85,8 @@ def test_those_that_it_stopped_go_on_and_no_other(inside: Inside) -> None:
     assert inside.state(own) == "T"
     signals.remove("f1", ID)
     signals.remove("f1", ID)
-    assert (inside.state(theirs), inside.state(own)) == ("T", "S")
+    assert inside.state(theirs) == "T"
+    assert inside.state(own) in GOES_ON
     assert inside.kept == []
 
 
@@ -108,7 +110,7 @@ def test_put_twice_keeps_what_the_first_stopped(inside: Inside) -> None:
     signals.put("f1", "pattern", "sleep 90[45]", "m", ID)
     assert (inside.state(first), inside.state(second)) == ("T", "T")
     signals.remove("f1", ID)
-    assert (inside.state(first), inside.state(second)) == ("S", "S")
+    assert {inside.state(first), inside.state(second)} <= GOES_ON
 
 
 def test_where_nothing_is_to_be_stopped_nothing_is_kept(inside: Inside) -> None:
@@ -129,7 +131,7 @@ def test_the_main_process_is_not_killed(inside: Inside) -> None:
     with pytest.raises(Failed, match="only its main process is of pattern '907'"):
         signals.kill("pattern", "907", signal.SIGKILL, ID)
     signals.kill("name", "sleep", signal.SIGKILL, ID)
-    assert inside.state(main) == "S"
+    assert inside.state(main) in GOES_ON
     assert inside.state(other) in {"", "Z"}
 
 
