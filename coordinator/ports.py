@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import (
     ContainerFacts,
     ContainerState,
@@ -66,9 +66,9 @@ class Random(Protocol):
 
 
 class CommandRunner(Protocol):
-    """Runs docker commands as killable processes, at most four at once."""
+    """Runs docker commands as killable processes, at most four at once, and sends requests."""
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         """Run to the end or the deadline, logging it as one Eliot action. A non-zero exit is an outcome, not an error.
 
         Cancelling kills the process. Raises MissingSecret when a named secret is not there.
@@ -87,10 +87,10 @@ class Hands(CommandRunner, Protocol):
         """Have faults that were lost while they were on, and put once more, told to this."""
         ...
 
-    async def ready(self, commands: Collection[DockerCommand]) -> None:
+    async def ready(self, commands: Collection[Command]) -> None:
         """Have ready what these need (the helper image, a helper in each network namespace), so that none waits for it.
 
-        Raises AbilityMissing, EngineUnreachable.
+        Raises AbilityMissing, EngineUnreachable, MissingSecret.
         """
         ...
 

@@ -16,7 +16,7 @@ from actors.docker.simulated import SimulatedEngine
 from actors.ledger.memory import MemoryLedger
 from actors.ledger.writes import Write
 from coordinator.errors import LedgerUnavailable
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.targeting import Policy
 from coordinator.ports import CommandRunner, Prober
@@ -55,9 +55,9 @@ class Watched:
 
     runner: CommandRunner
     ran: list[tuple[float, str]] = field(default_factory=list)
-    before: Callable[[DockerCommand], Awaitable[None]] | None = None
+    before: Callable[[Command], Awaitable[None]] | None = None
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         self.ran.append((anyio.current_time(), " ".join(command.argv)))
         if self.before is not None:
             await self.before(command)

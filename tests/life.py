@@ -25,7 +25,7 @@ from actors.ledger.memory import MemoryLedger
 from actors.ledger.writes import Write
 from actors.recovery import RecoveryActor
 from coordinator.errors import EngineUnreachable, LedgerUnavailable
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import (
     ContainerFacts,
     ContainerState,
@@ -57,7 +57,7 @@ class _Runner:
     def __init__(self, life: Life) -> None:
         self._life = life
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         self._life.check_engine()
         await self._life.before(command)
         self._life.ran.append(" ".join(command.argv))
@@ -145,7 +145,7 @@ class Life:
         self._ids = Random(seed)
         self.ran: list[str] = []
         """Every command this life ran."""
-        self.before: Callable[[DockerCommand], Awaitable[None]] = _nothing
+        self.before: Callable[[Command], Awaitable[None]] = _nothing
         """Awaited before each command."""
         self.troubles: list[Report] = []
         self.ended: list[Execution] = []
@@ -216,7 +216,7 @@ class Life:
         self.supervisor.request_stop("asked", 8.0)
 
 
-async def _nothing(_command: DockerCommand) -> None:
+async def _nothing(_command: Command) -> None:
     """Let it pass."""
 
 

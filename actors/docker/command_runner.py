@@ -10,7 +10,7 @@ import contextlib
 import os
 import shlex
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +21,7 @@ from actors.docker.helper_image import HelperImage
 from actors.docker.host_namespaces import HostNamespaces
 from actors.docker.processes import dispose, start
 from coordinator.errors import AbilityMissing
-from coordinator.faults.commands import HELPER_IMAGE, HOLD, DockerCommand, Outcome
+from coordinator.faults.commands import HELPER_IMAGE, HOLD, Command, DockerCommand, HttpCommand, Outcome
 from coordinator.identity import LABEL_INSTANCE
 from coordinator.logging import action
 
@@ -75,6 +75,7 @@ class DockerCommandRunner:
         helper_image: HelperImage | None = None,
         host: HostNamespaces | None = None,
         instance: str = "",
+        http: Callable[[HttpCommand], Awaitable[Outcome]] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._secrets = secrets
@@ -82,21 +83,39 @@ class DockerCommandRunner:
         self._helper_image = helper_image
         self._host = host
         self._instance = instance
+        self._http = http
         # A context or host of the user's shell would send some commands to another engine than the facts come from.
         self._environ = {
             name: value for name, value in environ.items() if name not in {"DOCKER_HOST", "DOCKER_CONTEXT"}
         }
         self._environ["DOCKER_CLI_HINTS"] = "false"
 
-    async def run(self, command: DockerCommand) -> Outcome:
-        """Run to the end or the deadline; waiting for a free place does not count.
+    async def run(self, command: Command) -> Outcome:
+        """Run to the end or the deadline; waiting for a free place does not count. `http` sends what is a request.
 
         Raises MissingSecret, and EngineUnreachable where the docker CLI cannot be started. A helper without an image is
         a command that never started. Cancelling kills the process, and removes the helper that it ran.
         """
+        if isinstance(command, HttpCommand):
+            return await self._call(command)
         if command.of_helper:
             return await self._run_helper(command)
         return await self._run(command)
+
+    def check(self, command: Command) -> None:
+        """Whether the secrets it needs are there. Raises MissingSecret."""
+        for name in command.secrets:
+            self._secrets(name)
+
+    async def _call(self, command: HttpCommand) -> Outcome:
+        if self._http is None:
+            return Outcome(exit_code=None, stderr="no requests from here: this part of the program sends none")
+        with action("http:command", argv=command.shown()) as log:
+            outcome = await self._http(command)
+            log.add_success_fields(
+                exit_code=outcome.exit_code, duration=round(outcome.duration_s, 4), timed_out=outcome.timed_out
+            )
+        return outcome
 
     async def prepare_helper(self) -> None:
         """Have the helper image ready, so that no command waits for it. Raises AbilityMissing, EngineUnreachable."""

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.session import Session
 from coordinator.errors import AbilityMissing
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, DockerCommand, HttpCommand, Outcome
 from coordinator.identity import LABEL_EXECUTION
 from coordinator.logging import action, log
 from coordinator.ports import Tell
@@ -61,17 +61,23 @@ class NamespaceHands:
         """See `ports.Hands`."""
         self._tell = tell
 
-    async def ready(self, commands: Collection[DockerCommand]) -> None:
+    async def ready(self, commands: Collection[Command]) -> None:
         """See `ports.Hands`."""
+        for each in commands:
+            self._runner.check(each)
         if any(command.of_helper and not command.namespace for command in commands):
             await self._runner.prepare_helper()
-        places = {command.place: command for command in commands if command.place}
+        places = {
+            command.place: command for command in commands if isinstance(command, DockerCommand) and command.place
+        }
         async with anyio.create_task_group() as group:
             for command in places.values():
                 group.start_soon(self._session, command)
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         """Through the open helper of its place where there is one, else by itself. Raises as the runner does."""
+        if isinstance(command, HttpCommand):
+            return await self._runner.run(command)
         place = command.place
         if place and command.inside[0] == "remove":
             # First of all: a helper that is being replaced must not put it once more.

@@ -11,7 +11,7 @@ import anyio
 from actors.docker.simulated_helpers import Console, helper_program
 from actors.docker.simulated_line import WrongUsage, known_signal, parse
 from actors.docker.simulated_state import ConnectionCut, EngineError
-from coordinator.faults.commands import HELPER_IMAGE, DockerCommand, Outcome
+from coordinator.faults.commands import HELPER_IMAGE, Command, HttpCommand, Outcome
 from coordinator.logging import action
 
 if TYPE_CHECKING:
@@ -53,11 +53,13 @@ class SimulatedRunner:
             "rm": self._remove,
         }
 
-    async def run(self, command: DockerCommand) -> Outcome:
-        """As the real runner: to the end or the deadline. Raises MissingSecret."""
-        for entry in command.env:
-            if entry.secret:
-                self._secrets(entry.secret)
+    async def run(self, command: Command) -> Outcome:
+        """As the real runner: to the end or the deadline. Every request is answered with 200. Raises MissingSecret."""
+        for name in command.secrets:
+            self._secrets(name)
+        if isinstance(command, HttpCommand):
+            await anyio.sleep(self._engine.duration("cli", command.url))
+            return Outcome(exit_code=0, stdout="200")
         console = Console()
         async with self._limiter:
             with action("docker:command", argv=command.shown()) as log:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import anyio
 
 from actors.docker.simulated_state import RULE_LEASE_S
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.ports import CommandRunner, Tell
 
 
@@ -19,14 +19,14 @@ class SimulatedHands:
 
     runner: CommandRunner
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         """As the runner does."""
         return await self.runner.run(command)
 
     def listen(self, tell: Tell) -> None:
         """There is nothing to tell: nothing of a simulated helper dies alone."""
 
-    async def ready(self, commands: Collection[DockerCommand]) -> None:
+    async def ready(self, commands: Collection[Command]) -> None:
         """At once."""
 
 

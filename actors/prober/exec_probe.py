@@ -10,7 +10,8 @@ from coordinator.faults.commands import DockerCommand, EnvEntry
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.ports import CommandRunner, EngineFacts
 from coordinator.record import Reading
-from coordinator.scenarios.probes import ExecProbe, SecretRef
+from coordinator.scenarios.probes import ExecProbe
+from coordinator.secret_text import SecretRef
 
 
 async def look(

@@ -20,7 +20,8 @@ from actors.prober.failures import shortened, wrong_answer
 from actors.prober.secret_texts import SecretSource, revealed
 from actors.prober.url import Url, parse_url
 from coordinator.record import Reading
-from coordinator.scenarios.probes import HttpExpect, HttpProbe, SecretRef
+from coordinator.scenarios.probes import HttpExpect, HttpProbe
+from coordinator.secret_text import SecretRef
 
 MAX_BODY: Final = 1 << 20
 """Bytes of an answer that are read; what comes after is not looked at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import overload
 
-from coordinator.scenarios.probes import SecretRef, SecretText
+from coordinator.secret_text import SecretRef, SecretText
 
 SecretSource = Callable[[str], str]
 """Gives the value of a named secret. Raises MissingSecret."""

@@ -8,9 +8,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
-from coordinator.faults.locks import NAME_PREFIX, outlives_runs, takes_rules_out, undo_from_labels, unlock_command
+from coordinator.faults.locks import (
+    NAME_PREFIX,
+    outlives_runs,
+    shown,
+    takes_rules_out,
+    undo_from_labels,
+    unlock_command,
+)
 from coordinator.faults.looks import Undo
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
@@ -57,7 +63,7 @@ class StrayLocks:
             text, done = await self._one(lock, locked, engine_id, rules_are_gone=rules_are_gone)
             told.append(text)
             if not done:
-                left.append(DockerCommand(argv=locked.argv).shown())
+                left.append(shown(locked))
         if not left:
             (outcome,) = await run_all(self._runner, [unlock])
             if outcome.ok:

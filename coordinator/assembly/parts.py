@@ -21,6 +21,7 @@ from actors.docker.host_namespaces import HostNamespaces
 from actors.executions import ExecutionsActor
 from actors.ledger import LedgerActor
 from actors.prober.actor import Prober
+from actors.prober.http_call import HttpCaller
 from actors.recovery import RecoveryActor
 from actors.warden import WardenActor
 from coordinator import __version__
@@ -29,7 +30,7 @@ from coordinator.assembly.derived import adapter_config_of, rules_of
 from coordinator.assembly.tree import Patience, bound, child, tell
 from coordinator.assembly.warding import ward_of
 from coordinator.control import LocalControl
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.library import Library
 from coordinator.logging import LogHandle, configure
 from coordinator.metrics import Metrics
@@ -54,10 +55,11 @@ class _Measured:
         self._runner = runner
         self._metrics = metrics
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         """See `ports.CommandRunner`."""
         outcome = await self._runner.run(command)
-        self._metrics.docker_command(command.argv[0], outcome.duration_s)
+        if isinstance(command, DockerCommand):
+            self._metrics.docker_command(command.argv[0], outcome.duration_s)
         return outcome
 
 
@@ -80,6 +82,7 @@ class Parts:
             host=HostNamespaces(settings.docker_host, self._facts),
             helper_image=HelperImage(settings.helper_image, __version__),
             instance=settings.service_instance_name,
+            http=HttpCaller(secrets.resolve, self._facts).run,
         )
         self._hands = partial(namespace_hands, docker)
         self._runner = _Measured(docker, self.metrics)

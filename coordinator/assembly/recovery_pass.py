@@ -23,6 +23,7 @@ from coordinator.warden.ward import LOG_FILE
 if TYPE_CHECKING:
     from actors.ledger import LedgerActor
     from actors.recovery import RecoveryActor
+    from coordinator.faults.commands import HttpCommand, Outcome
 
 
 def main() -> int:
@@ -84,12 +85,21 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
     from coordinator.secrets import SecretSource
 
     clock, facts = SystemClock(), DockerFacts(settings.docker_host)
+    secrets = SecretSource(settings.data_dir, os.environ)
+
+    async def call(command: HttpCommand) -> Outcome:
+        # What speaks HTTP takes as long to load as all the rest: only where an undo is a request.
+        from actors.prober.http_call import HttpCaller
+
+        return await HttpCaller(secrets.resolve, facts).run(command)
+
     runner = DockerCommandRunner(
         settings.docker_host,
-        SecretSource(settings.data_dir, os.environ).resolve,
+        secrets.resolve,
         helper_image=HelperImage(settings.helper_image, __version__),
         host=HostNamespaces(settings.docker_host, facts),
         instance=settings.service_instance_name,
+        http=call,
     )
     return RecoveryActor(
         ledger,

@@ -19,7 +19,7 @@ from actors.docker.simulated import SimulatedEngine
 from coordinator.assembly.described_fleet import DescribedFleet, furnish
 from coordinator.assembly.simulation import SimulatedCoordinator
 from coordinator.assembly.virtual_time import VirtualClock, VirtualLoop
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import Command
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.record import AssertionResult, Execution, ExecutionState, Submission, UndoState, Verdict
 from coordinator.scenarios.model import Scenario
@@ -172,7 +172,7 @@ class _Stage:
         revised, self._not_judged = judgeable(scenario)
         return revised
 
-    async def _see_command(self, command: DockerCommand) -> None:
+    async def _see_command(self, command: Command) -> None:
         self._note("command", command.shown())
 
     def _note(self, event: str, text: str) -> None:

@@ -31,7 +31,7 @@ from actors.prober import container_probe
 from actors.recovery import RecoveryActor
 from coordinator.assembly.tree import Patience, child
 from coordinator.errors import CoordinatorError
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import (
     ContainerFacts,
     ContainerState,
@@ -63,7 +63,7 @@ class Died(BaseException):
 class _Process:
     """A docker command in flight: a process of its own, which its parent's death need not end."""
 
-    command: DockerCommand
+    command: Command
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     outcome: Outcome | None = None
@@ -77,7 +77,7 @@ class _Runner:
         self._owner = owner
         self.processes: list[_Process] = []
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         self._owner.check()
         await self._owner.before(command)
         process = _Process(command)
@@ -205,7 +205,7 @@ class SimulatedCoordinator:
         self.died = anyio.Event()
         self.written = 0
         """Transactions and reads of the ledger so far."""
-        self.before: Callable[[DockerCommand], Awaitable[None]] = _nothing
+        self.before: Callable[[Command], Awaitable[None]] = _nothing
         """Awaited before each command."""
         self.crashes: list[Report] = []
         """What the supervisor reported of children that ended as they should not."""
@@ -297,5 +297,5 @@ class SimulatedCoordinator:
         return await self.supervisor.start_child(spec, under=POOL)
 
 
-async def _nothing(_command: DockerCommand) -> None:
+async def _nothing(_command: Command) -> None:
     """Let it pass."""

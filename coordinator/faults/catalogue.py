@@ -14,6 +14,7 @@ from coordinator.faults.blackhole import NetworkBlackhole
 from coordinator.faults.commentary import COMMENTS
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
+from coordinator.faults.http_call import HttpCall
 from coordinator.faults.impairment import (
     NetworkBandwidth,
     NetworkCorruption,
@@ -56,6 +57,7 @@ Fault = (
     | CpuLimit
     | MemoryLimit
     | PidExhaustion
+    | HttpCall
 )
 AnyFault = Annotated[Fault, Field(discriminator="type")]
 
@@ -86,6 +88,7 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "cpu_limit": CpuLimit,
     "memory_limit": MemoryLimit,
     "pid_exhaustion": PidExhaustion,
+    "http_call": HttpCall,
 }
 """Every name a scenario may write under `type`, aliases included."""
 
@@ -113,6 +116,8 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     CpuLimit: "{type: cpu_limit, target: replica, cpus: 0.2, at: 1s, for: 10s}",
     MemoryLimit: "{type: memory_limit, target: replica, limit: 64m, at: 1s, for: 10s}",
     PidExhaustion: "{type: pid_exhaustion, target: replica, leave: 5, at: 1s, for: 10s}",
+    HttpCall: "{type: http_call, target: replica, inject: {port: 8000, path: /chaos, json: {errors: 30}},"
+    " undo: {method: DELETE, port: 8000, path: /chaos}, at: 1s, for: 10s}",
 }
 """One line for a scenario file, each as it is tested."""
 

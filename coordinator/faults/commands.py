@@ -63,7 +63,7 @@ SHOWN: Final = frozenset(_SHOWN.values())
 
 
 class EnvEntry(Value):
-    """A variable handed to a command: plain `value`, or the name of a `secret` resolved when the command runs."""
+    """A variable or header of a command: plain `value`, or the name of a `secret` resolved when the command runs."""
 
     name: str
     value: str = ""
@@ -79,12 +79,21 @@ class DockerCommand(Value):
 
     def shown(self) -> str:
         """The command as a person would paste it into a shell; secrets stay names."""
+        return " ".join(self.pasted())
+
+    def pasted(self) -> list[str]:
+        """The words of that."""
         environment = [
             f"{entry.name}=" + (f"${{{entry.secret}}}" if entry.secret else shlex.quote(entry.value))
             for entry in self.env
         ]
         words = [_SHOWN.get(part) or shlex.quote(part) for part in self.argv]
-        return " ".join([*environment, "docker", *words])
+        return [*environment, "docker", *words]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of those it needs."""
+        return tuple(entry.secret for entry in self.env if entry.secret)
 
     @property
     def of_helper(self) -> bool:
@@ -147,6 +156,87 @@ class DockerCommand(Value):
         return self.labelled({LABEL_EXECUTION: execution, LABEL_FAULT: fault})
 
 
+ADDRESS: Final = "{address}"
+"""Stands in a URL for where its container is; known when the request is sent."""
+
+
+class HttpCommand(Value):
+    """One HTTP request; any answer of 200 to 299 is success. `deadline_s` is seconds to the end of the answer.
+
+    With ADDRESS in the URL it goes to wherever `container_id` is at that moment.
+    """
+
+    method: str
+    url: str
+    headers: tuple[EnvEntry, ...] = ()
+    body: str | None = None
+    deadline_s: float = 5.0
+    container_id: str = ""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """How curl would be asked for the same; secrets stay names."""
+        headers = [part for each in self.headers for part in ("--header", _line(each))]
+        data = ["--data-raw", self.body] if self.body is not None else []
+        how = ("--fail", "--silent", "--show-error", "--max-time", f"{self.deadline_s:g}", "--request", self.method)
+        return ("curl", *how, *headers, *data, self.url)
+
+    def shown(self) -> str:
+        """As a person would paste it into a shell; secrets stay names, and the address is asked for."""
+        return " ".join(self.pasted())
+
+    def pasted(self) -> list[str]:
+        """The words of that."""
+        return [self._quoted(word) for word in self.argv]
+
+    def _quoted(self, word: str) -> str:
+        if word == self.url and ADDRESS in word:
+            before, _, after = word.partition(ADDRESS)
+            return f"{shlex.quote(before)}$({_ASK_ADDRESS} {self.container_id} | cut -d' ' -f1){shlex.quote(after)}"
+        secret = any(each.secret and word == _line(each) for each in self.headers)
+        return f'"{word}"' if secret else shlex.quote(word)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of those it needs."""
+        return tuple(entry.secret for entry in self.headers if entry.secret)
+
+    @property
+    def of_helper(self) -> bool:
+        """It runs none."""
+        return False
+
+    @property
+    def namespace(self) -> str:
+        """It acts in none."""
+        return ""
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """Nothing is asked of NETNS_PROGRAM."""
+        return ()
+
+    def filled(self, values: Mapping[str, str]) -> HttpCommand:
+        """Nothing in it stands for a fault."""
+        return self
+
+    def on_behalf(self, execution: str, fault: str) -> HttpCommand:
+        """It leaves nothing behind that could be labelled."""
+        return self
+
+
+_ASK_ADDRESS: Final = "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}'"
+
+
+def _line(header: EnvEntry) -> str:
+    """As it is sent; in a secret's place what stands for it in a shell."""
+    return f"{header.name}: " + (f"${{{header.secret}}}" if header.secret else header.value)
+
+
+Command = DockerCommand | HttpCommand
+"""Whatever changes something, or puts it back."""
+
+
 class Outcome(Value):
     """How a command ended. `exit_code` is None when it never started or was killed at its deadline."""
 
@@ -186,23 +276,22 @@ def beside_hosts(container_id: str, *arguments: str) -> DockerCommand:
     return DockerCommand(argv=argv, deadline_s=NAMESPACE_DEADLINE_S)
 
 
-def batch(commands: Iterable[DockerCommand]) -> tuple[DockerCommand, ...]:
+def batch(commands: Iterable[Command]) -> tuple[Command, ...]:
     """Merge commands that differ only in their last argument (the container id), keeping order of first appearance.
 
     Pause, unpause, kill and a helper that takes many become one command; start, stop and restart up to four; anything
     else stays alone.
     """
-    groups: dict[DockerCommand, list[str]] = {}
+    groups: dict[Command, list[str]] = {}
     for command in commands:
-        verb = command.argv[0]
-        if _at_once(command) or verb in PARALLEL_VERBS:
-            key = command.model_copy(update={"argv": command.argv[:-1]})
-            groups.setdefault(key, []).append(command.argv[-1])
+        if isinstance(command, DockerCommand) and (_at_once(command) or command.argv[0] in PARALLEL_VERBS):
+            shared = command.model_copy(update={"argv": command.argv[:-1]})
+            groups.setdefault(shared, []).append(command.argv[-1])
         else:
             groups.setdefault(command, [])
-    merged: list[DockerCommand] = []
+    merged: list[Command] = []
     for key, ids in groups.items():
-        if not ids:
+        if isinstance(key, HttpCommand) or not ids:
             merged.append(key)
             continue
         at_once = key.argv[0] not in PARALLEL_VERBS

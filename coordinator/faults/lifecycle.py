@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, DockerCommand
+from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, MANY, Command, DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Look, RunEnded, RunsAnew, SignalSeen, StateIs, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
@@ -29,7 +29,7 @@ SIGNALS: Final = {
 
 
 def each_running(
-    containers: Sequence[ContainerFacts], one: Callable[[ContainerFacts], tuple[DockerCommand, Look, Undo | None]]
+    containers: Sequence[ContainerFacts], one: Callable[[ContainerFacts], tuple[Command, Look, Undo | None]]
 ) -> FaultPlan:
     """Plan every running container; name the others with the state that keeps them out."""
     targets, untouched = [], []

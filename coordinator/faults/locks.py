@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -121,6 +122,11 @@ def takes_rules_out(locked: LockedUndo) -> bool:
 def outlives_runs(locked: LockedUndo) -> bool:
     """Whether this undo is owed to the container, whichever run of it is up: its place in a network."""
     return locked.argv[:2] == ("network", "connect")
+
+
+def shown(locked: LockedUndo) -> str:
+    """The command as a person would paste it."""
+    return shlex.join(locked.argv) if locked.argv[:1] == ("curl",) else DockerCommand(argv=locked.argv).shown()
 
 
 def holder_text(lock: TargetLock) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, Value
 from coordinator.faults.needs import Need, judge
 
@@ -117,7 +117,7 @@ class Undo(Value):
     container_id: str
     name: str
     started_at: str
-    command: DockerCommand
+    command: Command
     needed_in: tuple[ContainerState, ...]
     restores: ContainerState | None
     settle_s: float = 2.0

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coordinator.faults.commands import KEPT, DockerCommand
+from coordinator.faults.commands import KEPT, Command, DockerCommand
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.faults.looks import Look, Undo
 from coordinator.quantities import Duration
@@ -22,7 +22,7 @@ class TargetPlan(Value):
     name: str
     started_at: str
     pre_state: str
-    inject: DockerCommand
+    inject: Command
     effect: Look
     undo: Undo | None
     keep: DockerCommand | None = None

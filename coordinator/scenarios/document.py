@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import yaml
+from pydantic import JsonValue
 from yaml.events import (
     AliasEvent,
     CollectionEndEvent,
@@ -37,6 +38,9 @@ Path = tuple[str | int, ...]
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _JSON_PAIR: Final = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)")
+# Not longer than a float can tell apart, and no leading zeros: 007 is a text.
+_WHOLE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,15})")
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,2})?")
 _HINTS: Final = (
     ("scanning a block scalar", "a comparison that starts with > stands in quotes, like '>= 99%'"),
     ("cannot start any token", "spaces for indentation, and quotes around a text that starts with %, @, ` or >"),
@@ -53,6 +57,8 @@ class Text:
     line: int
     text: str | None
     broken: bool = False
+    plain: bool = False
+    """Written without quotes: where any value may stand, the text says what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,21 @@ def items(node: Node | None) -> tuple[Node, ...]:
 def text_of(node: Node | None) -> str | None:
     """The text of a scalar that may be judged, else None."""
     return node.text if isinstance(node, Text) and not node.broken else None
+
+
+def typed(node: Node | None) -> JsonValue:
+    """What a node is where any JSON may stand: without quotes there are numbers, true, false and null, as in YAML."""
+    if isinstance(node, Items):
+        return [typed(one) for one in node.items]
+    if isinstance(node, Fields):
+        return {key: typed(one) for key, one in node.entries.items()}
+    if node is None or node.text is None or not node.plain:
+        return None if node is None else node.text
+    if node.text.lower() in {"true", "false"}:
+        return node.text.lower() == "true"
+    if _WHOLE.fullmatch(node.text):
+        return int(node.text)
+    return float(node.text) if _DECIMAL.fullmatch(node.text) else node.text
 
 
 def _line(event: Event) -> int:
@@ -183,7 +204,7 @@ class _Reader:
             return Text(self._file, line, None, broken=True)
         # The C parser writes the plain style as an empty text.
         absent = not event.style and text in NULLS
-        return Text(self._file, line, None if absent else text, broken=broken)
+        return Text(self._file, line, None if absent else text, broken=broken, plain=not event.style)
 
     def _items(self, events: Iterator[Event], path: Path, depth: int) -> Iterator[Node]:
         for index, event in enumerate(events):

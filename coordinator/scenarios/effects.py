@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio
 
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerFacts, EngineEvent
 from coordinator.faults.looks import RunEnded, SignalSeen, StateIs, seen, seen_in_state
 from coordinator.faults.model import TargetPlan
@@ -40,12 +40,12 @@ Effects = dict[str, Effect]
 """By container id."""
 
 
-def outcome_of(target: TargetPlan, ran: Mapping[DockerCommand, Outcome]) -> Outcome:
+def outcome_of(target: TargetPlan, ran: Mapping[Command, Outcome]) -> Outcome:
     """How the command that was for this target ended, alone or together with others."""
     if target.inject in ran:
         return ran[target.inject]
 
-    def hits(command: DockerCommand) -> bool:
+    def hits(command: Command) -> bool:
         if command.namespace or target.inject.namespace:
             return command.namespace == target.inject.namespace
         return command.argv[0] == target.inject.argv[0] and target.container_id in command.argv
@@ -61,7 +61,7 @@ class Watch:
         facts: EngineFacts,
         clock: Clock,
         targets: Sequence[TargetPlan],
-        ran: Mapping[DockerCommand, Outcome],
+        ran: Mapping[Command, Outcome],
         fired_at: datetime,
     ) -> None:
         """`ran` is what was run and how it ended."""

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import anyio
 
 from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavailable
-from coordinator.faults.commands import FAULT, MARK, DockerCommand, Outcome, batch
+from coordinator.faults.commands import FAULT, MARK, Command, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
@@ -183,10 +183,12 @@ class Injection:
     async def made_ready(self, plan: FaultPlan) -> FaultPlan:
         """The plan with what its undos have to know of the targets as they are.
 
-        Whatever its commands need takes its time now, not when the fault is due. Raises AbilityMissing.
+        Whatever its commands need takes its time now, not when the fault is due. Raises AbilityMissing, MissingSecret.
         """
         if self.hands is not None:
-            await self.hands.ready([target.inject for target in plan.targets])
+            # An undo that lacks a secret must not come to light when it is due.
+            secret = [undo.command for undo in plan.undos if undo.command.secrets]
+            await self.hands.ready([*(target.inject for target in plan.targets), *secret])
         return await keeping(plan, self.tools.runner, self.execution_id, self.id, self.tell)
 
     def _left_out(self, name: str, why: str) -> None:
@@ -238,7 +240,7 @@ class Injection:
         why_not = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
         await self._record_effects(effects, why_not, due)
 
-    def commands(self, plan: FaultPlan) -> list[DockerCommand]:
+    def commands(self, plan: FaultPlan) -> list[Command]:
         """What is run to inject it, its helpers labelled."""
         commands = batch(target.inject for target in plan.targets)
         return [command.on_behalf(self.execution_id, self.id) for command in commands]

@@ -31,6 +31,7 @@ from coordinator.scenarios.document import (
     merged,
     read,
     text_of,
+    typed,
 )
 from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.references import check, listed, nearest
@@ -46,6 +47,7 @@ NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 # In these maps the keys are the user's: an empty value there is a text, and a nameless part is an error.
 _TEXT_MAPS: Final = frozenset({"variables", "labels", "headers", "env"})
 _NAME_MAPS: Final = frozenset({"targets", "probes"})
+_ANY: Final = frozenset({"json"})
 _KINDS: Final = {
     "string_type": "a text",
     "int_parsing": "a whole number",
@@ -202,7 +204,8 @@ class _Putting:
                 Problem(node.file, node.line, field(path), "variables that make the scenario too long", allowed)
             )
         self.problems += wrong
-        return replace(node, text=text, broken=node.broken or bool(wrong))
+        alone = _BRACES.fullmatch(node.text) is not None
+        return replace(node, text=text, broken=node.broken or bool(wrong), plain=node.plain or alone)
 
     def _unknown(self, node: Text, path: Path, braces: str) -> Problem:
         allowed = f"{{{{ name }}}} of a declared variable: {listed(self.values)}"
@@ -215,6 +218,8 @@ class _Putting:
 
 def _plain(node: Node, key: str = "") -> object:
     """Texts, lists and dicts. An absent value leaves its field out."""
+    if key in _ANY:
+        return typed(node)
     if isinstance(node, Text):
         return node.text
     if isinstance(node, Items):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shlex
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -15,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from coordinator.errors import Refused
 from coordinator.faults.catalogue import Fault
-from coordinator.faults.commands import SHOWN, DockerCommand
+from coordinator.faults.commands import Command
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.faults.looks import Undo
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
@@ -314,15 +313,14 @@ def _fault_shown(fault: PlannedFault) -> list[str]:
     return [*lines, *_wrapped(f"undo: {fault.undo_text}", "    ", "      ")]
 
 
-def _command_shown(label: str, command: DockerCommand, container_id: str) -> list[str]:
+def _command_shown(label: str, command: Command, container_id: str) -> list[str]:
     """The command with a short id, broken between its words so that it can still be pasted."""
-    text = command.shown().replace(container_id, container_id[:SHORT_ID])
+    words = [word.replace(container_id, container_id[:SHORT_ID]) for word in command.pasted()]
     first = f"      {label:<8}"
-    if len(first) + len(text) <= WIDTH:
-        return [first + text]
+    if len(first) + len(" ".join(words)) <= WIDTH:
+        return [first + " ".join(words)]
     lines, current = [], first
-    for word in shlex.split(text):
-        quoted = word if word in SHOWN else shlex.quote(word)
+    for quoted in words:
         if len(current) + len(quoted) + 2 > WIDTH and current.strip():
             lines.append(current.rstrip() + " \\")
             current = " " * 16

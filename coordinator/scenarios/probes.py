@@ -8,24 +8,16 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from coordinator.hosts import Host, PostgresUrl, RedisUrl, Url
 from coordinator.quantities import CountComparison, Duration, ValueComparison
-from coordinator.scenarios.hosts import Host, PostgresUrl, RedisUrl, Url
 from coordinator.scenarios.patterns import Pattern
+from coordinator.secret_text import SecretRef, SecretText
 
 
 class Model(BaseModel):
     """Frozen; unknown fields are errors; numbers may stand where text is due."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, coerce_numbers_to_str=True)
-
-
-class SecretRef(Model):
-    """`{secret: NAME}`: resolved when the command or request runs, never printed or stored."""
-
-    secret: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
-
-
-SecretText = str | SecretRef
 
 
 class ProbeCommon(Model):

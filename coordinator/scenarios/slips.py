@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coordinator.scenarios.hosts import host_of, is_loopback
+from coordinator.hosts import host_of, is_loopback
 from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.probes import (
     GrpcHealthProbe,

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import anyio
 
 from coordinator.errors import EngineUnreachable, LedgerUnavailable, MissingSecret
-from coordinator.faults.commands import DockerCommand, Outcome, batch
+from coordinator.faults.commands import Command, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Undo, need
 from coordinator.faults.needs import Need, hit_until
@@ -286,7 +286,7 @@ class _Attempt:
         self._ended[undo.container_id] = (self._clock.now(), how)
 
 
-async def run_all(runner: CommandRunner, commands: Sequence[DockerCommand]) -> list[Outcome]:
+async def run_all(runner: CommandRunner, commands: Sequence[Command]) -> list[Outcome]:
     """Run commands side by side; the outcomes in the order of the commands.
 
     One that could not even start (no docker CLI, a secret missing) is an outcome without an exit code, so that it
@@ -294,7 +294,7 @@ async def run_all(runner: CommandRunner, commands: Sequence[DockerCommand]) -> l
     """
     outcomes = [Outcome(exit_code=None)] * len(commands)
 
-    async def one(index: int, command: DockerCommand) -> None:
+    async def one(index: int, command: Command) -> None:
         try:
             outcomes[index] = await runner.run(command)
         except (EngineUnreachable, MissingSecret) as error:

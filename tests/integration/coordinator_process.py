@@ -113,6 +113,11 @@ class Coordinator:
         self.signal(signal.SIGKILL)
         self.wait()
 
+    def kill_alone(self) -> None:
+        """SIGKILL of `serve`: its warden puts back what it left."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
     def _kill_warden(self) -> None:
         with contextlib.suppress(IndexError):
             kill(self.warden)

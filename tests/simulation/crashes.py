@@ -31,7 +31,7 @@ from actors.ledger import reads
 from actors.ledger.store import LEDGER_FILE
 from coordinator.assembly.simulation import Died, SimulatedCoordinator
 from coordinator.errors import CoordinatorError
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import Command
 from coordinator.faults.targeting import Policy
 from coordinator.record import Execution, ExecutionState, FaultRow, Submission, UndoState
 from coordinator.scenarios.run import Rules
@@ -223,7 +223,7 @@ class _Run:
 
     # ------------------------------------------------------------ judging
 
-    async def _check_command(self, command: DockerCommand) -> None:
+    async def _check_command(self, command: Command) -> None:
         """Nothing is done without its fired row on disk, nothing undone without one, and only under our own lock."""
         verb, *rest = command.argv
         self.world.note(" ".join(command.argv)[:70])

@@ -17,7 +17,7 @@ import trio.testing
 from trio._core import _run as trio_scheduler
 
 from actors.docker.simulated import SimulatedEngine
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import Command
 from coordinator.faults.facts import ContainerState
 from coordinator.record import ExecutionState, FaultState, UndoState
 from coordinator.supervision import Escalated
@@ -73,7 +73,7 @@ async def _run(world: FleetWorld) -> float:
 async def _begin(world: FleetWorld, engine: SimulatedEngine, disk: FailingLedger) -> Life:
     life = Life(engine, disk, seed=world.dice.randrange(2**32), max_concurrent=2)
 
-    async def check(command: DockerCommand) -> None:
+    async def check(command: Command) -> None:
         world.note(" ".join(command.argv)[:60])
         if command.argv[0] in INJECTS:
             await _check_durable(world, disk, command)
@@ -82,7 +82,7 @@ async def _begin(world: FleetWorld, engine: SimulatedEngine, disk: FailingLedger
     return life
 
 
-async def _check_durable(world: FleetWorld, disk: FailingLedger, command: DockerCommand) -> None:
+async def _check_durable(world: FleetWorld, disk: FailingLedger, command: Command) -> None:
     """No inject without its row on disk."""
     rows = await disk.faults(outstanding=True)
     fired = {u.container_id for row in rows if row.fault.state is FaultState.FIRED for u in row.undos}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.assembly.derived import rules_of
 from coordinator.errors import InvalidSettings
 from coordinator.settings import Settings, load, masked, reference_table
 from tests.conftest import ROOT
@@ -147,6 +148,7 @@ def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert settings.allowed_hosts == ("api.example", "other")
     assert settings.faults_disabled == ("exec", "http_call")
+    assert rules_of(settings).faults_disabled == settings.faults_disabled
 
 
 def test_environment_wins_over_file_over_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from actors.docker.helper_image import ARCHITECTURES, HelperImage
 from actors.docker.host_namespaces import HostNamespaces
 from actors.docker.simulated import SimulatedEngine
 from coordinator.faults.abilities import NOT_BUILT, Way
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from tests.clocks import LoopClock
 
 pytestmark = pytest.mark.anyio
@@ -31,9 +31,9 @@ class Script:
         self.image = image
         self.server = server
         self.here: list[Sequence[str]] = []
-        self.ran: list[DockerCommand] = []
+        self.ran: list[Command] = []
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         self.ran.append(command)
         match command.argv:
             case ("image", "inspect", *_) if self.image:

@@ -13,7 +13,7 @@ import pytest
 from actors.docker import helper_image
 from actors.docker.helper_image import ARCHITECTURES, LABEL_PROGRAMS, HelperImage, _write_root, fingerprint, tools
 from coordinator.errors import AbilityMissing
-from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand, Outcome
+from coordinator.faults.commands import HELPER_PROGRAMS, Command, Outcome
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ class Table:
         self.server = server
         self.imported: list[str] = []
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         match command.argv:
             case ("version", *_):
                 return Outcome(exit_code=0, stdout=f"{self.server}\n")

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from actors.docker.simulated import ExecResult, SimulatedEngine
 from actors.docker.simulated_state import RULE_LEASE_S
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import FAULT, MARK, DockerCommand, Outcome
+from coordinator.faults.commands import FAULT, MARK, Command, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
 from coordinator.faults.limits import CgroupFault, CpuLimit, PidExhaustion
 from coordinator.faults.stress import CpuStress
@@ -48,7 +48,7 @@ def test_loads_add_up_and_are_taken_off_by_their_own_id() -> None:
 
     async def story(engine: SimulatedEngine) -> None:
         web = engine.add("web")
-        undos: dict[str, DockerCommand] = {}
+        undos: dict[str, Command] = {}
         load = CpuStress.model_validate({"type": "cpu_stress", "target": "t"})
         limit = CpuLimit.model_validate({"type": "cpu_limit", "target": "t", "cpus": "0.5"})
         faults: dict[str, CgroupFault] = {"f1": load, "f2": load, "f3": limit}
@@ -73,7 +73,7 @@ def test_limits_of_a_cgroup_end_with_its_run() -> None:
     async def story(engine: SimulatedEngine) -> None:
         web = engine.add("web")
 
-        def helper(fault: str) -> tuple[DockerCommand, DockerCommand]:
+        def helper(fault: str) -> tuple[Command, Command]:
             spec = PidExhaustion.model_validate({"type": "pid_exhaustion", "target": "t"})
             (target,) = spec.plan([web]).filled({FAULT: fault}).targets
             assert target.undo is not None

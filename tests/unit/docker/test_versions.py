@@ -5,7 +5,7 @@ import pytest
 from actors.docker.simulated import SimulatedEngine
 from actors.docker.versions import cli_version, is_current, parse_cli_version
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from tests.clocks import LoopClock
 
 
@@ -20,7 +20,7 @@ async def test_the_cli_tells_its_version() -> None:
 class Wrapper:
     """A program named docker that is none."""
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         return Outcome(exit_code=0, stdout="emulating\n")
 
 

@@ -34,7 +34,7 @@ def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
     """A misspelt name is answered with all names and the likely one."""
     with pytest.raises(NotFound, match=r"container_pause, process_kill, .*; did you mean 'container_pause'\?"):
         describe("container_pose")
-    with pytest.raises(NotFound, match=r"pid_exhaustion$"):
+    with pytest.raises(NotFound, match=r"http_call$"):
         describe("zzz")
 
 

@@ -12,7 +12,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from pydantic import TypeAdapter
 
 from coordinator.errors import EngineUnreachable, MissingSecret
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import (
     ContainerFacts,
     ContainerState,
@@ -106,9 +106,9 @@ class OneOutcome:
     """Satisfies CommandRunner: every command ends like this; remembers what was run."""
 
     outcome: Outcome = field(default_factory=lambda: Outcome(exit_code=0))
-    ran: list[DockerCommand] = field(default_factory=list)
+    ran: list[Command] = field(default_factory=list)
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         self.ran.append(command)
         await anyio.lowlevel.checkpoint()
         return self.outcome

@@ -8,7 +8,7 @@ import pytest
 from actors.contract import Actor
 from actors.prober import Prober
 from coordinator import ports
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerFacts
 from coordinator.scenarios.probes import Probe
 from tests.unit.prober.scene import (
@@ -46,7 +46,7 @@ class Life:
 class BrokenRunner:
     """A runner with a defect."""
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         raise RuntimeError("boom")
 
 

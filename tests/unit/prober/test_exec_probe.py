@@ -5,7 +5,8 @@ from actors.prober.failures import NoContainer
 from coordinator.faults.commands import EnvEntry, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.record import Reading
-from coordinator.scenarios.probes import ExecProbe, SecretRef
+from coordinator.scenarios.probes import ExecProbe
+from coordinator.secret_text import SecretRef
 from tests.unit.prober.scene import DictionaryEngine, OneOutcome, container
 
 pytestmark = pytest.mark.anyio

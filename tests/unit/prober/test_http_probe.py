@@ -16,7 +16,8 @@ from actors.prober.http_probe import (
 )
 from actors.prober.url import parse_url
 from coordinator.errors import MissingSecret
-from coordinator.scenarios.probes import HttpExpect, HttpProbe, SecretRef
+from coordinator.scenarios.probes import HttpExpect, HttpProbe
+from coordinator.secret_text import SecretRef
 from tests.unit.prober.scene import answer, secrets, serving
 
 pytestmark = pytest.mark.anyio

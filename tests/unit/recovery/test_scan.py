@@ -12,7 +12,7 @@ from actors.docker.simulated import SimulatedEngine
 from actors.ledger.memory import MemoryLedger
 from actors.recovery.scan import EngineScan
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.leftovers import LeftoverState, Namespace, Placed, ScanReport, Sight, Trace, parse_placed
 from coordinator.faults.lifecycle import ContainerPause, ContainerStop
@@ -274,7 +274,7 @@ class Stubborn:
 
     engine: SimulatedEngine
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         """As the engine, but for removals."""
         if command.of_helper and command.argv[-2] == "remove":
             placed = [each.model_copy(update={"error": "Operation not permitted"}) for each in asked(command)]
@@ -282,7 +282,7 @@ class Stubborn:
         return await self.engine.runner.run(command)
 
 
-def asked(command: DockerCommand) -> tuple[Placed, ...]:
+def asked(command: Command) -> tuple[Placed, ...]:
     """What a command is to take out."""
     return parse_placed(command.argv[-1])
 
@@ -293,7 +293,7 @@ class Placeless:
 
     engine: SimulatedEngine
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         """As the engine, but for helpers."""
         if command.of_helper:
             return Outcome(exit_code=None, stderr="no helper image")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from coordinator.errors import AbilityMissing
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, HttpCommand, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.ports import Tell
 from coordinator.record import UndoState, Verdict
@@ -41,13 +41,13 @@ class Handy:
     calls: list[str]
     missing: bool
 
-    async def run(self, command: DockerCommand) -> Outcome:
+    async def run(self, command: Command) -> Outcome:
         return await self.made.runner.run(command)
 
     def listen(self, tell: Tell) -> None:
         """It has nothing to tell."""
 
-    async def ready(self, commands: Collection[DockerCommand]) -> None:
+    async def ready(self, commands: Collection[Command]) -> None:
         if any(command.of_helper for command in commands):
             self.calls.append("ready")
             if self.missing:
@@ -61,7 +61,7 @@ def with_hands(made: Fleet, calls: list[str], *, missing: bool = False) -> None:
     async def hands(execution_id: str) -> AsyncIterator[Handy]:
         yield Handy(made, calls, missing)
 
-    async def noted(command: DockerCommand) -> None:
+    async def noted(command: Command) -> None:
         calls.append(" ".join(command.argv[:2] if command.argv[0] == "volume" else command.argv[:1]))
 
     made.tools = replace(made.tools, hands=hands)
@@ -123,3 +123,39 @@ async def test_other_faults_need_no_image() -> None:
 
         assert "ready" not in calls
         assert execution.verdict is Verdict.FAILED
+
+
+CALL = """
+targets: {t: {names: [web]}}
+phases:
+  - name: call
+    duration: 100ms
+    faults:
+      - type: http_call
+        target: t
+        inject: {port: 80, path: /chaos, json: {errors: 30, mode: "30", on: true, none: null, list: [1.5, x, 007]}}
+        undo: {method: DELETE, port: 80, path: /chaos}
+"""
+
+
+async def test_a_call_is_sent_and_sent_again_until_it_is_answered() -> None:
+    """What stands under json keeps its types; an undo that nobody answered is sent again."""
+    async with fleet("web") as made:
+        sent: list[str] = []
+
+        class Refusing:
+            """Passes on all but the first call that is to end it."""
+
+            async def run(self, command: Command) -> Outcome:
+                if isinstance(command, HttpCommand):
+                    sent.append(f"{command.method} {command.body}")
+                    if sent.count("DELETE None") == 1:
+                        return Outcome(exit_code=1, stderr="answered 503")
+                return await made.engine.runner.run(command)
+
+        made.runner.runner = Refusing()
+        execution = await made.play(CALL)
+
+        assert (execution.verdict, execution.undo) == (Verdict.PASSED, UndoState.COMPLETE), execution.reason
+        body = '{"errors": 30, "mode": "30", "on": true, "none": null, "list": [1.5, "x", "007"]}'
+        assert sent == [f"POST {body}", "DELETE None", "DELETE None"]

@@ -8,7 +8,7 @@ import pytest
 
 from actors.docker.simulated import ExecResult
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.lifecycle import ContainerKill, ContainerPause, ContainerRestart
@@ -262,7 +262,7 @@ async def test_a_command_that_cannot_start_is_an_error() -> None:
     """Without a docker command line the execution is in error, not the target spared."""
 
     class Missing:
-        async def run(self, command: DockerCommand) -> Outcome:
+        async def run(self, command: Command) -> Outcome:
             raise EngineUnreachable("docker CLI not found on PATH")
 
     async with fleet("a") as house:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import HOSTS_PROGRAM, KEPT, DockerCommand
+from coordinator.faults.commands import HOSTS_PROGRAM, KEPT, Command, DockerCommand
 from coordinator.record import FaultRow, FaultState, UndoState, Verdict
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
@@ -58,7 +58,7 @@ async def left(house: Fleet) -> FaultRow:
     return row
 
 
-async def no_mending(command: DockerCommand) -> None:
+async def no_mending(command: Command) -> None:
     """No helper comes up for it."""
     if "mend" in command.argv:
         raise EngineUnreachable("no helper")
@@ -69,7 +69,7 @@ async def test_the_other_networks_lines_are_back(house: Fleet) -> None:
     before = list(lines(house))
     kept: list[DockerCommand | None] = []
 
-    async def look(command: DockerCommand) -> None:
+    async def look(command: Command) -> None:
         if command.argv[:2] == ("network", "disconnect"):
             kept.extend(undo.mend for row in await house.rows() for undo in row.undos)
 
@@ -87,7 +87,7 @@ async def test_the_other_networks_lines_are_back(house: Fleet) -> None:
 async def test_without_a_helper_it_is_told_and_goes_on(house: Fleet) -> None:
     """The fault is put and undone by the engine; that its undo is not exact is on the timeline."""
 
-    async def no_helper(command: DockerCommand) -> None:
+    async def no_helper(command: Command) -> None:
         if command.of_helper:
             raise EngineUnreachable("no helper image here")
 

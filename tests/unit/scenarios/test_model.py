@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from coordinator.scenarios.hosts import ip_of
+from coordinator.hosts import ip_of
 from coordinator.scenarios.model import AbortCondition, Assertion, ContainerClaim, WaitUntil, masked
-from coordinator.scenarios.probes import HttpProbe, SecretRef, TcpProbe
+from coordinator.scenarios.probes import HttpProbe, TcpProbe
+from coordinator.secret_text import SecretRef
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from actors.docker.simulated import ExecResult
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import Command
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.locks import lock_command
 from coordinator.record import Environment, ExecutionState, FaultState, Reading, UndoState, Verdict
@@ -308,7 +308,7 @@ async def test_a_ledger_that_goes_away_at_any_write(writes: int) -> None:
         player = await house.player(PAUSE + PROBES)
         unwritten: list[str] = []
 
-        async def check(command: DockerCommand) -> None:
+        async def check(command: Command) -> None:
             if command.argv[0] == "pause":
                 rows = await house.rows()
                 unwritten.extend(row.fault.state for row in rows if row.fault.state is not FaultState.FIRED)
@@ -355,7 +355,7 @@ async def test_locks_are_there_while_it_plays() -> None:
         await house.engine.stop("db", 1, 0)
         locked: list[dict[str, str]] = []
 
-        async def look(command: DockerCommand) -> None:
+        async def look(command: Command) -> None:
             if command.argv[0] == "pause":
                 locked.extend(house.engine.state.volumes.values())
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.docker.simulated import ExecResult
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import DockerCommand, Outcome
+from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerStop
@@ -84,7 +84,7 @@ async def test_the_attempt_is_on_disk_before_its_command() -> None:
         await inject(house, KILL)
         seen: list[FaultRow | None] = []
 
-        async def look(_command: DockerCommand) -> None:
+        async def look(_command: Command) -> None:
             seen.append(await house.ledger.fault(row.fault.id))
 
         house.runner.before = look
@@ -352,7 +352,7 @@ async def test_what_cannot_start_takes_no_other_with_it() -> None:
     """A command that cannot start is an outcome without an exit code beside the others'."""
 
     class Partly:
-        async def run(self, command: DockerCommand) -> Outcome:
+        async def run(self, command: Command) -> Outcome:
             await anyio.sleep(Random(1).random())
             if command.argv == ("bad",):
                 raise EngineUnreachable("no docker here")

@@ -35,7 +35,7 @@ class Inside:
         process = subprocess.Popen(["sleep", str(seconds)])
         self.processes.append(process)
         # Until it has become `sleep` it is a copy of this test.
-        while (found := signals.look(process.pid)) is None or found.name != "sleep":
+        while (found := signals.look(process.pid)) is None or found.words != ("sleep", str(seconds)):
             time.sleep(0.001)
         if stopped:
             process.send_signal(signal.SIGSTOP)

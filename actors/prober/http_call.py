@@ -1,0 +1,100 @@
+"""Sends the requests of a service's own chaos API, as the prober sends its own: never to a link-local address, knowing
+no proxy and no environment. Judges an answer by its status alone.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http import HTTPStatus
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import httpcore
+
+from actors.prober.connect import LinkLocalAddress
+from actors.prober.failures import describe, shortened
+from actors.prober.http_probe import Answer, HttpRequest, fetch
+from actors.prober.secret_texts import SecretSource, without
+from actors.prober.url import parse_url
+from coordinator.errors import EngineUnreachable
+from coordinator.faults.commands import ADDRESS, HttpCommand, Outcome
+from coordinator.ports import EngineFacts
+
+FAILURES: Final = (
+    OSError,
+    ValueError,
+    LinkLocalAddress,
+    EngineUnreachable,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    anyio.BrokenResourceError,
+    anyio.EndOfStream,
+)
+"""What a request may end with."""
+
+
+class NoAddress(ValueError):
+    """The container of a request has none."""
+
+
+class HttpCaller:
+    """Runs one HttpCommand after the other; keeps nothing open between them."""
+
+    def __init__(self, secrets: SecretSource, facts: EngineFacts) -> None:
+        """Keep the ports."""
+        self._secrets = secrets
+        self._facts = facts
+
+    async def run(self, command: HttpCommand) -> Outcome:
+        """To the end of the answer or the deadline. Any failure is an outcome. Raises MissingSecret."""
+        headers = {each.name: self._secrets(each.secret) if each.secret else each.value for each in command.headers}
+        hidden = [headers[each.name] for each in command.headers if each.secret]
+        began = anyio.current_time()
+        answer, why = None, ""
+        with anyio.move_on_after(command.deadline_s) as deadline:
+            try:
+                answer = await self._ask(command, headers)
+            except FAILURES as error:
+                why = describe(error)
+        took_s = anyio.current_time() - began
+        if deadline.cancelled_caught:
+            why = f"no answer within {command.deadline_s:g} s"
+            return Outcome(exit_code=None, stderr=why, duration_s=took_s, timed_out=True)
+        if answer is not None and HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return Outcome(exit_code=0, stdout=str(answer.status), duration_s=took_s)
+        why = f"{command.method} {command.url}: {why if answer is None else told(answer)}"
+        for value in hidden:
+            why = without(why, value)
+        return Outcome(exit_code=1, stderr=why, duration_s=took_s)
+
+    async def _ask(self, command: HttpCommand, headers: dict[str, str]) -> Answer:
+        """Raises FAILURES."""
+        url = command.url
+        if command.container_id:
+            url = url.replace(ADDRESS, await self._address(command.container_id))
+        parsed = parse_url(url)
+        tls = await anyio.to_thread.run_sync(ssl.create_default_context) if parsed.scheme == "https" else None
+        given = {name.lower() for name in headers}
+        usual = {"User-Agent": "test-coordinator", "Accept": "*/*", "Connection": "close"}
+        request = HttpRequest(
+            method=command.method,
+            url=parsed,
+            headers=(*((name, value) for name, value in usual.items() if name.lower() not in given), *headers.items()),
+            body=None if command.body is None else command.body.encode(),
+        )
+        return await fetch(request, lambda: tls or ssl.create_default_context())
+
+    async def _address(self, container_id: str) -> str:
+        """Where a container is now. Raises NoAddress, EngineUnreachable."""
+        found = await self._facts.containers([container_id])
+        if not found or not found[0].address:
+            raise NoAddress("the container has no address: it is not running, or on no network")
+        return f"[{found[0].address}]" if ":" in found[0].address else found[0].address
+
+
+def told(answer: Answer) -> str:
+    """What came back, in a few words: the status and the first line of the body."""
+    lines = answer.body.decode(errors="replace").strip().splitlines()
+    return shortened(f"answered {answer.status}" + (f": {lines[0]}" if lines else ""))
