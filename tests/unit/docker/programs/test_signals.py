@@ -43,9 +43,9 @@ class Inside:
         return process.pid
 
     def state(self, pid: int) -> str:
-        """As /proc has it."""
+        """As /proc has it; S also for the moment in which it runs."""
         found = signals.look(pid)
-        return found.state if found is not None else ""
+        return found.state.replace("R", "S") if found is not None else ""
 
     @property
     def kept(self) -> list[str]:
