@@ -12,7 +12,7 @@ import pytest
 from actors.docker.simulated import SimulatedEngine
 from actors.recovery.actor import FIRST_PASS_S, RecoveryActor
 from actors.recovery.order import COMMAND_S, LONGEST_S, least_s, together
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import Command
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.lifecycle import ContainerKill, ContainerPause, ContainerStop
 from coordinator.faults.limits import CpuLimit, MemoryLimit, PidExhaustion
@@ -97,7 +97,7 @@ async def test_one_pass_is_enough(helper_s: float) -> None:
         for number, spec in enumerate(specs, 2):
             await house.ledger.save_fault(row_on(house.engine, spec, number, "a", at=house.clock.now()))
 
-        async def slow(command: DockerCommand) -> None:
+        async def slow(command: Command) -> None:
             await anyio.sleep(helper_s)
 
         house.runner.before = slow
