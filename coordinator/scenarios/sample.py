@@ -5,11 +5,10 @@ Knows when a sample is due and what was missed; refuses to know what a sample me
 from __future__ import annotations
 
 import math
-from array import array
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, overload
+from typing import Final
 
 import anyio
 
@@ -17,6 +16,7 @@ from coordinator.errors import LedgerUnavailable
 from coordinator.faults.facts import ContainerFacts
 from coordinator.ports import Clock, Sampler
 from coordinator.record import ProbeProgress, Reading, Sample, Series
+from coordinator.samples import Samples
 from coordinator.scenarios.probes import Probe
 
 CHUNK: Final = 500
@@ -36,70 +36,6 @@ OVERSLEPT: Final = "missed: the coordinator was too busy to take it"
 Flush = Callable[[Series], Awaitable[None]]
 OnSample = Callable[[str], None]
 OnChange = Callable[[str, Sample, str], None]
-
-
-class Samples(Sequence[Sample]):
-    """All samples of one probe so far, growing: a row per due time without a gap, in columns of 9 bytes and a value."""
-
-    def __init__(self, every: float) -> None:
-        """`every` is the pace in seconds."""
-        self._every = every
-        self._first = 0
-        self._ok = bytearray()
-        self._latency = array("d")
-        self._value: list[float | str | None] = []
-
-    def __len__(self) -> int:
-        return len(self._ok)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return map(self._row, range(len(self._ok)))
-
-    @overload
-    def __getitem__(self, at: int) -> Sample: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Sample]: ...
-    def __getitem__(self, at: int | slice) -> Sample | Sequence[Sample]:
-        rows = range(len(self._ok))
-        return tuple(map(self._row, rows[at])) if isinstance(at, slice) else self._row(rows[at])
-
-    def offset(self, index: int) -> float:
-        """When the due time `index` is, in seconds from the start; microseconds, so that 3 x 0.1 reads as 0.3."""
-        return round(index * self._every, 6)
-
-    @property
-    def upcoming(self) -> int:
-        """The first due time that has no row yet."""
-        return self._first + len(self._ok)
-
-    def begin(self, index: int) -> None:
-        """Make the due time `index` the first row."""
-        self._first = index
-
-    def add(self, reading: Reading) -> None:
-        """Add a row at the upcoming due time."""
-        self._ok.append(reading.ok)
-        self._latency.append(math.nan if reading.latency_s is None else reading.latency_s)
-        self._value.append(self._shared(reading.value))
-
-    def amend(self, row: int, reading: Reading) -> None:
-        """Fill in the answer of a row that was added before it came."""
-        self._ok[row] = reading.ok
-        self._latency[row] = math.nan if reading.latency_s is None else reading.latency_s
-        self._value[row] = self._shared(reading.value)
-
-    def _shared(self, value: float | str | None) -> float | str | None:
-        """The same object for a value that stays the same, which most do."""
-        return self._value[-1] if self._value and self._value[-1] == value else value
-
-    def _row(self, row: int) -> Sample:
-        latency = self._latency[row]
-        return Sample(
-            self.offset(self._first + row),
-            bool(self._ok[row]),
-            None if math.isnan(latency) else latency,
-            self._value[row],
-        )
 
 
 @dataclass(slots=True)

@@ -10,8 +10,9 @@ from trio.testing import MockClock
 from coordinator.errors import LedgerUnavailable
 from coordinator.faults.facts import ContainerFacts
 from coordinator.record import Reading, Sample, Series
+from coordinator.samples import Samples
 from coordinator.scenarios.probes import HttpProbe, Probe
-from coordinator.scenarios.sample import CHUNK, OVERSLEPT, STILL_BUSY, UNANSWERED, Samplers, Samples
+from coordinator.scenarios.sample import CHUNK, OVERSLEPT, STILL_BUSY, UNANSWERED, Samplers
 
 pytestmark = pytest.mark.anyio
 
