@@ -3,7 +3,7 @@
     python -m bench.probes [--probes 100] [--seconds 10] [--check]
 
 For each kind of probe: what was achieved of the rate asked for, the share of late samples, that of a process that does
-nothing but wake at the same pace meanwhile (on a busy machine it misses beats too), and the processor time of one sample
+nothing but wake at the same pace meanwhile (on a busy machine it misses beats too), and the processor time of a sample
 beside that of a bare connection. Then the memory of samples beside that of as many tuples.
 
 `--check` fails when more samples of tcp were late than idle beats, or when samples take a fifth of tuples.

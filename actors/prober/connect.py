@@ -7,13 +7,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import anyio
-import httpcore
-from anyio.streams.tls import TLSStream
+from anyio.abc import ByteStream
 
+from actors.prober.sockets import Plain, connected, encrypted
 from coordinator.errors import CoordinatorError
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ async def first_of(addresses: Sequence[str], attempt: Callable[[str], Awaitable[
         try:
             with anyio.fail_after((anyio.current_effective_deadline() - anyio.current_time()) / left):
                 return await attempt(address)
-        except (OSError, httpcore.ConnectError):
+        except OSError:
             continue
     return await attempt(addresses[-1])
 
@@ -65,38 +65,28 @@ def _is_link_local(address: str) -> bool:
     return parsed.is_link_local
 
 
-class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """httpcore's sockets, opened through the check above."""
+async def opened(host: str, port: int, tls: Callable[[], ssl.SSLContext] | None = None) -> ByteStream:
+    """A connection to the first of a host's addresses that answers, encrypted if certificates are given to go by.
 
-    def __init__(self) -> None:
-        self._sockets = httpcore.AnyIOBackend()
+    Raises as `first_answering`, and SSLError.
+    """
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  # httpcore's signature; the probe's own scope bounds it
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first allowed address that answers."""
+    async def attempt(address: str) -> socket.socket:
+        return await connected(address, port)
 
-        async def attempt(address: str) -> httpcore.AsyncNetworkStream:
-            return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
-
-        return await first_answering(host, port, attempt)
+    plain = Plain(await first_answering(host, port, attempt))
+    return plain if tls is None else await encrypted(plain, host, tls())
 
 
-async def listening(host: str, port: int, tls: ssl.SSLContext | None = None) -> str:
-    """The first of a host's addresses that takes a connection and shakes hands, which is closed at once.
+async def listening(host: str, port: int, tls: Callable[[], ssl.SSLContext] | None = None) -> str:
+    """The first of a host's addresses that takes a connection, which is closed at once, and shakes hands.
 
-    For libraries that connect by themselves and tell nobody why they could not. Raises as `first_answering`, SSLError.
+    For libraries that connect by themselves and tell nobody why they could not. Raises as `opened`.
     """
 
     async def attempt(address: str) -> str:
-        async with await anyio.connect_tcp(address, port) as stream:
-            if tls is not None:
-                await TLSStream.wrap(stream, hostname=host, ssl_context=tls)
-            return address
+        plain = Plain(await connected(address, port))
+        await anyio.aclose_forcefully(plain if tls is None else await encrypted(plain, host, tls()))
+        return address
 
     return await first_answering(host, port, attempt)

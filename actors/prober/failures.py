@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 
 import anyio
-import httpcore
+import h11
 
 from coordinator.errors import CoordinatorError
 from coordinator.record import Reading
@@ -25,13 +25,12 @@ _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("refused", (ConnectionRefusedError,)),
     ("unknown name", (socket.gaierror,)),
     ("tls", (ssl.SSLError,)),
-    ("timeout", (TimeoutError, httpcore.TimeoutException)),
+    ("timeout", (TimeoutError,)),
     (
         "broken",
         (
             ConnectionError,
-            httpcore.RemoteProtocolError,
-            httpcore.NetworkError,
+            h11.RemoteProtocolError,
             anyio.BrokenResourceError,
             anyio.EndOfStream,
         ),
@@ -72,7 +71,7 @@ def shortened(text: str) -> str:
 def describe(error: Exception) -> str:
     """`kind: Class: message`; for an error of ours `Class: message`."""
     chain = list(_chain(error))
-    if any(isinstance(link, httpcore.LocalProtocolError) for link in chain):
+    if any(isinstance(link, h11.LocalProtocolError) for link in chain):
         # Its message quotes the header, which may be a secret.
         return "cannot be sent: a header, the method or the path holds characters that HTTP does not allow"
     if isinstance(error, CoordinatorError):

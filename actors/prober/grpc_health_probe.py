@@ -69,7 +69,7 @@ async def look(
     """
 
     async def connect() -> _Channel:
-        trusted = tls() if probe.tls else None
+        trusted = tls if probe.tls else None
         return _Channel(_open(await listening(host, probe.port, trusted), host, probe.port, trusted))
 
     began = anyio.current_time()
@@ -82,7 +82,7 @@ async def look(
     return Reading(ok=True, latency_s=latency_s, value=value)
 
 
-def _open(address: str, host: str, port: int, trusted: ssl.SSLContext | None) -> grpc.aio.Channel:
+def _open(address: str, host: str, port: int, trusted: Callable[[], ssl.SSLContext] | None) -> grpc.aio.Channel:
     """A channel to the address that was looked at, under the name that was asked for."""
     place = f"ipv6:[{address}]:{port}" if ":" in address else f"ipv4:{address}:{port}"
     shown = f"[{host}]" if ":" in host else host
@@ -90,6 +90,6 @@ def _open(address: str, host: str, port: int, trusted: ssl.SSLContext | None) ->
     if trusted is None:
         return grpc.aio.insecure_channel(place, options)
     # Its own are others than this machine's.
-    roots = "".join(map(ssl.DER_cert_to_PEM_cert, trusted.get_ca_certs(binary_form=True)))
+    roots = "".join(map(ssl.DER_cert_to_PEM_cert, trusted().get_ca_certs(binary_form=True)))
     credentials = grpc.ssl_channel_credentials(roots.encode() or None)
     return grpc.aio.secure_channel(place, credentials, [*options, ("grpc.ssl_target_name_override", host)])

@@ -8,14 +8,16 @@ import base64
 import json
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 import anyio
-import httpcore
+import h11
+from anyio.abc import ByteStream
 
-from actors.prober.connect import CheckedBackend
+from actors.prober.connect import opened
 from actors.prober.failures import shortened, wrong_answer
 from actors.prober.secret_texts import SecretSource, revealed
 from actors.prober.url import Url, parse_url
@@ -26,11 +28,13 @@ from coordinator.secret_text import SecretRef
 MAX_BODY: Final = 1 << 20
 """Bytes of an answer that are read; what comes after is not looked at."""
 
+MAX_HEAD: Final = 100 * 1024
+"""Bytes of an answer's status and headers; a longer head is no answer."""
+
 MAX_REDIRECTS: Final = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_BACKEND = CheckedBackend()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class HttpRequest:
 async def look(probe: HttpProbe, url: str, secrets: SecretSource, tls: Callable[[], ssl.SSLContext]) -> Reading:
     """Ask once. The latency is from the start of the look, name and connection included, to the end of the body.
 
-    Raises what httpcore raises, OSError, ValueError, LinkLocalAddress, MissingSecret.
+    Raises h11's errors, OSError, ValueError, LinkLocalAddress, MissingSecret.
     """
     request = request_of(probe, parse_url(url), secrets)
     private = {name for name, value in probe.headers.items() if isinstance(value, SecretRef)}
@@ -110,39 +114,58 @@ def redirected(request: HttpRequest, answer: Answer, private: set[str]) -> HttpR
 
 
 async def fetch(request: HttpRequest, tls: Callable[[], ssl.SSLContext]) -> Answer:
-    """Send it on a connection of its own: a server that died a moment ago must not hide behind a kept one."""
+    """Send it on a connection of its own: a server that died a moment ago must not hide behind a kept one.
+
+    Raises OSError, SSLError, LinkLocalAddress, and h11's errors of protocol.
+    """
     url, headers = request.url, list(request.headers)
     if all(name.lower() != "host" for name, _ in headers):
         headers.insert(0, ("Host", url.host_header))
     if request.body is not None:
         headers.append(("Content-Length", str(len(request.body))))
-    target = httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
-    connection = httpcore.AsyncHTTPConnection(
-        target.origin, ssl_context=tls() if url.scheme == "https" else None, network_backend=_BACKEND
-    )
-    async with (
-        connection,
-        connection.stream(
-            request.method,
-            target,
-            headers=[(name.encode(), value.encode()) for name, value in headers],
-            content=request.body,
-        ) as response,
-    ):
-        body = bytearray()
-        try:
-            async for part in response.aiter_stream():
-                body += part
-                if len(body) > MAX_BODY:
-                    # Ends the stream from below: httpcore's nested generators, left half-way, stay open.
-                    await connection.aclose()
-        except httpcore.ReadError:
-            if len(body) <= MAX_BODY:
-                raise
-        location = next(
-            (value.decode("latin-1") for name, value in response.headers if name.lower() == b"location"), None
-        )
-        return Answer(response.status, bytes(body[:MAX_BODY]), len(body) <= MAX_BODY, location)
+    http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+    pairs = [(name.encode(), value.encode()) for name, value in headers]
+    sent = http.send(h11.Request(method=request.method, target=url.target, headers=pairs)) or b""
+    sent += http.send(h11.Data(data=request.body or b"")) or b""
+    sent += http.send(h11.EndOfMessage()) or b""
+    stream = await opened(url.host, url.port, tls if url.scheme == "https" else None)
+    try:
+        # Whoever refuses a body may have answered and closed before all of it was sent.
+        with suppress(BrokenPipeError, ConnectionResetError, anyio.BrokenResourceError):
+            await stream.send(sent)
+        return await _answer(http, stream)
+    finally:
+        await anyio.aclose_forcefully(stream)
+
+
+async def _answer(http: h11.Connection, stream: ByteStream) -> Answer:
+    """Read as much as is looked at."""
+    head: h11.Response | None = None
+    body = bytearray()
+    while len(body) <= MAX_BODY:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(await _received(stream, answered=head is not None))
+        elif isinstance(event, h11.Response):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif not isinstance(event, h11.InformationalResponse):
+            break  # the end of the answer, or of HTTP on this connection
+    if head is None:
+        raise h11.RemoteProtocolError("the server changed to another protocol")
+    location = next((value.decode("latin-1") for name, value in head.headers if name == b"location"), None)
+    return Answer(head.status_code, bytes(body[:MAX_BODY]), len(body) <= MAX_BODY, location)
+
+
+async def _received(stream: ByteStream, *, answered: bool) -> bytes:
+    """What came next; empty at the end."""
+    try:
+        return await stream.receive()
+    except anyio.EndOfStream:
+        if not answered:
+            raise h11.RemoteProtocolError("the server closed the connection without an answer") from None
+        return b""
 
 
 def judged(probe: HttpProbe, answer: Answer, latency_s: float) -> Reading:

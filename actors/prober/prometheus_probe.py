@@ -35,7 +35,7 @@ class NoData(LookupError):
 async def look(probe: PrometheusProbe, secrets: SecretSource, tls: Callable[[], ssl.SSLContext]) -> Reading:
     """Ask once. The latency is from the start of the look to the end of the body, as with http probes.
 
-    Raises what httpcore raises, OSError, ValueError, LinkLocalAddress, MissingSecret.
+    Raises h11's errors, OSError, ValueError, LinkLocalAddress, MissingSecret.
     """
     accept = "application/json" if probe.query is not None else "text/plain; version=0.0.4"
     asking = HttpProbe(url=address_of(probe), headers={"Accept": accept, **probe.headers})

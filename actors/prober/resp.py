@@ -13,9 +13,8 @@ from urllib.parse import unquote, urlsplit
 import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
-from anyio.streams.tls import TLSStream
 
-from actors.prober.connect import first_answering
+from actors.prober.connect import opened
 from actors.prober.connections import Lost
 
 Reply = int | str | None | list["Reply"]
@@ -133,15 +132,9 @@ async def connect(address: RedisAddress, tls: Callable[[], ssl.SSLContext]) -> R
 
     Raises OSError, SSLError, LinkLocalAddress, ServerError, NotRedis, Lost.
     """
-
-    async def attempt(host: str) -> ByteStream:
-        return await anyio.connect_tcp(host, address.port)
-
-    stream = await first_answering(address.host, address.port, attempt)
+    stream = await opened(address.host, address.port, tls if address.tls else None)
     done = False
     try:
-        if address.tls:
-            stream = await TLSStream.wrap(stream, hostname=address.host, ssl_context=tls())
         connection = RedisConnection(stream)
         if address.password:
             await connection.run("AUTH", *filter(None, (address.user, address.password)))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+
 import anyio
-from anyio.abc import SocketStream
 
 from actors.prober.connect import first_answering
+from actors.prober.sockets import connected
 from coordinator.record import Reading
 
 
 async def look(host: str, port: int) -> Reading:
     """Connect once; value and latency are the seconds it took, name included. Raises OSError, LinkLocalAddress."""
 
-    async def attempt(address: str) -> SocketStream:
-        return await anyio.connect_tcp(address, port)
+    async def attempt(address: str) -> socket.socket:
+        return await connected(address, port)
 
     began = anyio.current_time()
-    async with await first_answering(host, port, attempt):
+    with await first_answering(host, port, attempt):
         seconds = anyio.current_time() - began
     return Reading(ok=True, latency_s=seconds, value=seconds)

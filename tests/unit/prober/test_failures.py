@@ -3,7 +3,7 @@ import socket
 import ssl
 
 import anyio
-import httpcore
+import h11
 import pytest
 
 from actors.prober.failures import MAX_ERROR, NoContainer, describe, timed_out, wrong_answer
@@ -17,12 +17,12 @@ def raised_from(error: Exception, cause: BaseException) -> Exception:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (raised_from(httpcore.ConnectError("all failed"), ConnectionRefusedError(111, "no")), "refused: Connection"),
+        (raised_from(OSError("all failed"), ConnectionRefusedError(111, "no")), "refused: Connection"),
         (raised_from(OSError("all failed"), OSError(errno.EHOSTUNREACH, "no route")), "unreachable: OSError"),
         (socket.gaierror(-2, "not known"), "unknown name: gaierror"),
-        (raised_from(httpcore.ConnectError("x"), ssl.SSLCertVerificationError("expired")), "tls: SSLCert"),
+        (raised_from(OSError("x"), ssl.SSLCertVerificationError("expired")), "tls: SSLCert"),
         (TimeoutError("slow"), "timeout: TimeoutError"),
-        (httpcore.RemoteProtocolError("server disconnected"), "broken: RemoteProtocolError"),
+        (h11.RemoteProtocolError("server disconnected"), "broken: RemoteProtocolError"),
         (anyio.BrokenResourceError(), "broken: BrokenResourceError"),
         (ExceptionGroup("two", [ValueError("a"), ConnectionRefusedError(111, "b")]), "refused: ConnectionRefused"),
         (NoContainer("gone"), "NoContainer: gone"),
@@ -43,7 +43,7 @@ def test_an_error_is_one_short_line() -> None:
 
 def test_what_http_cannot_carry_is_not_quoted() -> None:
     """The complaint about an illegal header does not show the header."""
-    error = raised_from(RuntimeError(), httpcore.LocalProtocolError("Illegal header value b's3cr3t\\n'"))
+    error = raised_from(RuntimeError(), h11.LocalProtocolError("Illegal header value b's3cr3t\\n'"))
     assert "s3cr3t" not in describe(error)
 
 
