@@ -10,7 +10,6 @@ import anyio
 import anyio.to_thread
 
 from coordinator.errors import Conflict, NotFound
-from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.leftovers import ScanReport
 from coordinator.faults.targeting import Policy, why_not
 from coordinator.library import Library, ScenarioDetails, ScenarioSummary
@@ -248,10 +247,8 @@ class LocalControl:
 
     async def candidates(self) -> tuple[Candidate, ...]:
         """See `ports.Control`."""
-        return tuple(self._candidate(container) for container in await self._facts.containers())
-
-    def _candidate(self, container: ContainerFacts) -> Candidate:
-        return Candidate(container=container, why_not=why_not(container, self._policy))
+        every = await self._facts.containers()
+        return tuple(Candidate(container=one, why_not=why_not(one, self._policy, among=every)) for one in every)
 
     def tree(self) -> Snapshot:
         """See `ports.Control`."""

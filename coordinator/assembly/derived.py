@@ -38,11 +38,12 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def policy_of(settings: Settings) -> Policy:
-    """What may be a target; the coordinator's own stores may not."""
+    """What may be a target; the coordinator's own stores may not, nor a container through which it has its engine."""
     hosts: list[str] = []
     ports: list[int] = []
-    for url, default_port in ((settings.postgres_url, 5432), (settings.redis_url, 6379)):
-        parts = urlsplit(url.get_secret_value())
+    stores = ((settings.postgres_url.get_secret_value(), 5432), (settings.redis_url.get_secret_value(), 6379))
+    for url, default_port in (*stores, (settings.docker_host, 2375)):
+        parts = urlsplit(url)
         if parts.hostname:
             hosts.append(parts.hostname)
             ports.append(parts.port or default_port)

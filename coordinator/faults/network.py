@@ -39,12 +39,15 @@ class NetworkFault(FaultSpec):
         """The plan that puts these rules, by container id, into the containers; those without rules are not touched.
 
         `rules` hold `kind`, `match` (whose packets: peers, ports, protocol) and the `params` of the kind, as netns.py
-        takes them.
+        takes them. Raises Refused where a container uses a network of others.
         """
         targets, untouched = [], []
         for container in containers:
             if container.id not in rules:
                 continue
+            if container.network_mode.startswith(SHARED_MODES):
+                whose = "the host's network" if container.network_mode == "host" else "another container's network"
+                raise Refused(f"{container.name} uses {whose}: more than this container would be hit")
             why = why_not(container)
             match = rules[container.id]["match"]
             if not why and isinstance(match, Mapping) and not match.get("peers", ANYBODY):
@@ -152,9 +155,6 @@ def why_not(container: ContainerFacts) -> str:
     """Why a fault of the network cannot be put into this container; empty where it can."""
     if container.state not in {ContainerState.RUNNING, ContainerState.PAUSED}:
         return f"is {container.state}, not running: left alone"
-    if container.network_mode.startswith(SHARED_MODES):
-        whose = "the host's network" if container.network_mode == "host" else "another container's network"
-        return f"uses {whose}: a fault there would hit more than this container, left alone"
     if container.network_mode == "none":
         return "has no network: left alone"
     return ""

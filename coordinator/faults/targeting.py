@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
@@ -16,6 +16,8 @@ from coordinator.quantities import Duration, Percent, parse_percent
 ROLE_LABEL: Final = "test-coordinator.role"
 TARGET_LABEL: Final = "test-coordinator.target"
 PROTECTED_LABEL: Final = "test-coordinator.protected"
+HELPER_ROLE: Final = "helper"
+LIFTED: Final = "allow_self_dependencies: true lifts this"
 ANY: Final = frozenset({"", "*"})
 """Label values that ask for the key alone."""
 
@@ -110,8 +112,8 @@ class Limits(BaseModel):
 
 
 class Policy(Value):
-    """What the coordinator allows. `own_hosts` and `own_ports` tell its own Postgres and Redis: names, aliases and
-    addresses on a network, and ports published on this host.
+    """What the coordinator allows. `own_hosts` and `own_ports` tell its own Postgres, Redis and engine: names, aliases
+    and addresses on a network, and ports published on this host.
     """
 
     opt_in: bool
@@ -127,7 +129,7 @@ class Selected(Value):
 
 
 def _own(container: ContainerFacts, policy: Policy) -> bool:
-    """Whether it is the coordinator's own Postgres or Redis, by any way it can be reached."""
+    """Whether it is the coordinator's own Postgres, Redis or engine, by any way it can be reached."""
     on_host = container.network_mode == "host"
     known = {container.name} | {network.ip for network in container.networks}
     known |= {network.ipv6 for network in container.networks}
@@ -144,8 +146,20 @@ def _own(container: ContainerFacts, policy: Policy) -> bool:
     return bool(published & set(policy.own_ports))
 
 
-def why_not(container: ContainerFacts, policy: Policy, *, allow_self_dependencies: bool = False) -> str | None:
-    """Why this container may not be a target, in words; None where it may."""
+def sharers(container: ContainerFacts, among: Iterable[ContainerFacts]) -> tuple[ContainerFacts, ...]:
+    """Those that use this container's network as theirs, helpers of ours aside."""
+    shared = {f"container:{container.id}", f"container:{container.name}"}
+    return tuple(one for one in among if one.network_mode in shared and one.labels.get(ROLE_LABEL) != HELPER_ROLE)
+
+
+def why_not(
+    container: ContainerFacts,
+    policy: Policy,
+    *,
+    among: Iterable[ContainerFacts] = (),
+    allow_self_dependencies: bool = False,
+) -> str | None:
+    """Why this container, `among` these, may not be a target, in words; None where it may."""
     labels = container.labels
     if ROLE_LABEL in labels:
         return f"it belongs to test-coordinator ({ROLE_LABEL}={labels[ROLE_LABEL]})"
@@ -153,8 +167,16 @@ def why_not(container: ContainerFacts, policy: Policy, *, allow_self_dependencie
         return f"it is protected ({PROTECTED_LABEL}=true)"
     if policy.opt_in and labels.get(TARGET_LABEL, "").lower() != "true":
         return f"it is not labelled {TARGET_LABEL}=true (CHAOS_TARGET_POLICY is opt-in)"
-    if not allow_self_dependencies and _own(container, policy):
-        return "it is the coordinator's own Postgres or Redis (allow_self_dependencies: true lifts this)"
+    if allow_self_dependencies:
+        return None
+    if _own(container, policy):
+        return f"it is the coordinator's own Postgres, Redis or engine ({LIFTED})"
+    for one in sharers(container, among):
+        if ROLE_LABEL in one.labels or _own(one, policy):
+            whose = (
+                "test-coordinator" if ROLE_LABEL in one.labels else "the coordinator's own Postgres, Redis or engine"
+            )
+            return f"{whose} ({one.name}) uses its network ({LIFTED})"
     return None
 
 
@@ -205,7 +227,7 @@ def resolve(
     for name, target in targets.items():
         matching = sorted((one for one in containers if matches(target, one)), key=lambda one: (one.name, one.id))
         allowed = target.allow_self_dependencies
-        reasons = {one.id: why_not(one, policy, allow_self_dependencies=allowed) for one in matching}
+        reasons = {one.id: why_not(one, policy, among=containers, allow_self_dependencies=allowed) for one in matching}
         selection[name] = Selected(
             containers=_picked(name, target, [one for one in matching if reasons[one.id] is None], seed),
             left_out=tuple((one.name, why) for one in matching if (why := reasons[one.id]) is not None),
@@ -222,7 +244,7 @@ def limit_refusals(
     if limits.max_targets is not None and count > limits.max_targets:
         refusals.append(f"limits.max_targets: {count} containers would be touched; allowed: {limits.max_targets}")
     if limits.max_percent is not None and count:
-        eligible = {one.id for one in containers if why_not(one, policy) is None} | set(touched)
+        eligible = {one.id for one in containers if why_not(one, policy, among=containers) is None} | set(touched)
         share = 100 * count / len(eligible)
         if share > limits.max_percent:
             refusals.append(

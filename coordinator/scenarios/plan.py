@@ -18,7 +18,16 @@ from coordinator.faults.commands import Command
 from coordinator.faults.facts import ContainerFacts, Value
 from coordinator.faults.looks import Undo
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
-from coordinator.faults.targeting import Policy, Selected, Target, limit_refusals, resolve
+from coordinator.faults.targeting import (
+    ROLE_LABEL,
+    Policy,
+    Selected,
+    Target,
+    limit_refusals,
+    resolve,
+    sharers,
+    why_not,
+)
 from coordinator.quantities import show_duration
 from coordinator.record import FaultClass, TargetRef
 from coordinator.scenarios.model import Scenario, masked
@@ -84,11 +93,13 @@ def make_plan(
     """
     selection = resolve(scenario.targets, containers, policy, seed)
     faults, impossible = _planned(scenario, selection, seed)
+    not_to_be_hit, also_hit = _sharing(scenario, faults, containers, policy)
     aimed = {name for phase in scenario.phases for fault in phase.faults for name in fault.aims()}
     touched = {one.id for name, chosen in selection.items() if name in aimed for one in chosen.containers}
     refusals = (
         *forbidden(scenario, faults_disabled, injection_enabled=injection_enabled),
         *impossible,
+        *not_to_be_hit,
         *(
             no_match(name, selection[name])
             for name, target in scenario.targets.items()
@@ -97,7 +108,7 @@ def make_plan(
         *limit_refusals(touched, containers, policy, scenario.limits),
     )
     undo_s = _undo_seconds(faults)
-    warnings = _warnings(scenario, selection, faults)
+    warnings = _warnings(scenario, selection, faults) + also_hit
     if undo_s > shutdown_deadline_s:
         limit = f"{show_duration(shutdown_deadline_s)}, SHUTDOWN_DEADLINE_SECONDS"
         warnings += (f"a stop of the coordinator may not undo all of it in time ({limit}): the next start would",)
@@ -162,6 +173,32 @@ def _planned(
                 for index, (fault, plan) in enumerate(zip(phase.faults, plans, strict=True))
             )
     return tuple(planned), tuple(impossible)
+
+
+def _sharing(
+    scenario: Scenario, faults: Iterable[PlannedFault], containers: Sequence[ContainerFacts], policy: Policy
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who uses the network of a container into which a fault of the network is put: those who may not be touched, and
+    those who may, one line each.
+    """
+    every = {one.id: one for one in containers}
+    phases = {phase.name: phase for phase in scenario.phases}
+    refusals, warnings = [], []
+    for fault in faults:
+        spec = phases[fault.phase].faults[fault.index]
+        allowed = any(scenario.targets[name].allow_self_dependencies for name in spec.aims())
+        for target in fault.plan.targets if spec.in_network else ():
+            for one in sharers(every[target.container_id], containers):
+                # What is ours was judged where targets are chosen.
+                why = None if ROLE_LABEL in one.labels else why_not(one, policy, allow_self_dependencies=allowed)
+                text = (
+                    f"phase {fault.phase}: {fault.type} on {target.name} would hit {one.name}, which uses its network"
+                )
+                if why is None:
+                    warnings.append(f"{text}, too")
+                else:
+                    refusals.append(f"{text} and may not be touched: {why}")
+    return tuple(dict.fromkeys(refusals)), tuple(dict.fromkeys(warnings))
 
 
 def names_of(fault: type[FaultSpec]) -> tuple[str, ...]:

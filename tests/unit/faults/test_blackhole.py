@@ -69,7 +69,7 @@ def test_a_target_without_an_address_leaves_nothing_to_stop() -> None:
 
 @pytest.mark.parametrize(
     ("state", "mode", "why"),
-    [("exited", "net", "is exited"), ("running", "host", "the host's network"), ("running", "none", "has no network")],
+    [("exited", "net", "is exited"), ("running", "none", "has no network")],
 )
 def test_what_has_no_network_of_its_own_is_left_alone(state: str, mode: str, why: str) -> None:
     """With the reason."""

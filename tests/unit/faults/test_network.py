@@ -71,18 +71,26 @@ def test_a_container_on_two_sides_is_refused() -> None:
     ("state", "mode", "why"),
     [
         ("exited", "net", "is exited, not running"),
-        ("running", "host", "the host's network"),
-        ("running", "container:x", "another container's network"),
         ("running", "none", "has no network"),
     ],
 )
-def test_what_has_no_network_of_its_own_is_left_alone(state: str, mode: str, why: str) -> None:
-    """A fault in a shared namespace would hit others; the reason is told, and the other side is still planned."""
+def test_what_has_no_network_is_left_alone(state: str, mode: str, why: str) -> None:
+    """The reason is told, and the other side is still planned."""
     odd = container("b", "10.0.0.9", state=state, mode=mode)
     plan = planned(partition(between=["a", "b"]), Surroundings(targets={"a": (A,), "b": (odd,)}))
 
     assert [target.name for target in plan.targets] == ["a"]
     assert why in plan.untouched[0].why
+
+
+@pytest.mark.parametrize(
+    ("mode", "whose"), [("host", "the host's network"), ("container:x", "another container's network")]
+)
+def test_a_network_of_others_is_refused(mode: str, whose: str) -> None:
+    """Never the host by a container that uses its network; whatever else is cut off."""
+    odd = container("b", "10.0.0.9", mode=mode)
+    with pytest.raises(Refused, match=f"b uses {whose}: more than this container would be hit"):
+        planned(partition(between=["a", "b"]), Surroundings(targets={"a": (A,), "b": (odd,)}))
 
 
 def test_without_an_address_on_the_other_side_there_is_nothing_to_cut() -> None:

@@ -77,6 +77,27 @@ class TestWhyNot:
         assert "allow_self_dependencies" in reason
         assert why_not(own, policy, allow_self_dependencies=True) is None
 
+    def test_whoever_lends_us_the_network_is_kept_out(self) -> None:
+        """Without it the coordinator would be cut off from all it needs; a helper of ours in there is no reason."""
+        policy = Policy(opt_in=False, own_hosts=("store",))
+        lender = container("web")
+        shared = {"network_mode": f"container:{lender.id}"}
+        ours = container("co", labels={"test-coordinator.role": "coordinator"}, **shared)
+        store, helper = (
+            container("store", **shared),
+            container("h", labels={"test-coordinator.role": "helper"}, **shared),
+        )
+        for one, told in (
+            (ours, "test-coordinator (co) uses its network"),
+            (store, "own Postgres, Redis or engine (sto"),
+        ):
+            reason = why_not(lender, policy, among=(lender, one))
+            assert reason is not None
+            assert told in reason
+            assert "allow_self_dependencies: true lifts this" in reason
+            assert why_not(lender, policy, among=(lender, one), allow_self_dependencies=True) is None
+        assert why_not(lender, policy, among=(lender, helper, container("x", **shared))) is None
+
     def test_another_database_is_a_target(self) -> None:
         """An exposed, unpublished port of the same number is nobody's own database; nor is a host's name shared."""
         policy = Policy(opt_in=False, own_hosts=("postgres", "thishost"), own_ports=(5432,))

@@ -198,6 +198,38 @@ phases: [{name: one, duration: 5s, faults: [{type: network_partition, target: we
     )
 
 
+def test_who_uses_a_targets_network_is_told_or_refused() -> None:
+    """A fault of the network hits all who use it: those who may not be touched forbid it, in one line."""
+    owner = A.model_copy(update={"network_mode": "n", "networks": (NetworkAttachment(name="n", ip="10.0.0.1"),)})
+    shared = {"network_mode": f"container:{A.id}", "labels": {}}
+    sharer, safe = (
+        B.model_copy(update=shared),
+        container("safe").model_copy(update={**shared, "labels": {"test-coordinator.protected": "true"}}),
+    )
+    text = (
+        HEAD
+        + """
+targets: {web: {labels: {app: web}}}
+phases: [{name: one, duration: 5s, faults: [{type: network_loss, target: web, percent: 1%}]}]
+"""
+    )
+    plan = planned(text, (owner, sharer))
+    assert plan.refusals == ()
+    assert plan.warnings == ("phase one: network_loss on a would hit b, which uses its network, too",)
+    (refusal,) = planned(text, (owner, sharer, safe)).refusals
+    assert refusal == (
+        "phase one: network_loss on a would hit safe, which uses its network and may not be touched: "
+        "it is protected (test-coordinator.protected=true)"
+    )
+    assert planned(text.replace("network_loss, target: web, percent: 1%", "container_pause, target: web"),
+                   (owner, safe)).refusals == ()  # fmt: skip
+    host = owner.model_copy(update={"network_mode": "host"})
+    (refusal,) = planned(text, (host,)).refusals
+    assert refusal == (
+        "phase one: network_loss on web: a uses the host's network: more than this container would be hit"
+    )
+
+
 def test_a_plan_reads_in_a_hundred_columns() -> None:
     """Containers, times, every command with its undo in a pasteable form, refusals, undo time and hash."""
     text = BODY.replace("a b", "long " * 60) + "variables: {db: 'postgres://u:secret@h/x'}\n"
