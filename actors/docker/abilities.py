@@ -18,7 +18,7 @@ from coordinator.faults.abilities import DEADLINE_S, NETWORK, NOT_BUILT, Abiliti
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.ports import CommandRunner
 
-HELPERS: Final = ("helper", "processes", "cgroups")
+HELPERS: Final = ("helper", "processes", "cgroups", "mounts")
 """The ways of `Abilities` that are tried by `attempts`, in their order."""
 
 

@@ -122,6 +122,7 @@ def checks(found: Findings) -> tuple[Check, ...]:
         _way("helper", found, found.abilities.helper),
         _way("helper (processes)", found, found.abilities.processes),
         _way("helper (cgroups)", found, found.abilities.cgroups),
+        _way("helper (mounts)", found, found.abilities.mounts),
         _way("host namespaces", found, found.abilities.host),
         Check(
             name="network tools",
@@ -147,8 +148,9 @@ def checks(found: Findings) -> tuple[Check, ...]:
 
 def abilities_told(abilities: Abilities) -> list[tuple[str, str]]:
     """What was tried, by name, and how it went by each way; nothing where nothing could be tried."""
+    helpers = (abilities.helper, abilities.processes, abilities.cgroups, abilities.mounts)
     ways = {
-        "by helper": abilities.helper.abilities | abilities.processes.abilities | abilities.cgroups.abilities,
+        "by helper": {name: why for way in helpers for name, why in way.abilities.items()},
         "from this host": abilities.host.abilities,
     }
     lines = []
@@ -330,7 +332,7 @@ class _Looked:
             self.abilities = await tools.try_abilities(settings)
         except CoordinatorError as error:
             lost = Way(state="untested", why=exit_codes.told(error).lines[0].removeprefix("test-coordinator: "))
-            self.abilities = Abilities(helper=lost, processes=lost, cgroups=lost, host=lost)
+            self.abilities = Abilities(helper=lost, processes=lost, cgroups=lost, mounts=lost, host=lost)
 
 
 def socket_error(endpoint: str) -> str:

@@ -6,6 +6,7 @@ import json
 from typing import Final, Literal
 
 from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand, Outcome, in_namespace
+from coordinator.faults.disk import INSIDE
 from coordinator.faults.facts import Value
 from coordinator.faults.lifecycle import AMONG_PROCESSES
 from coordinator.faults.limits import beside_cgroups
@@ -45,6 +46,8 @@ class Abilities(Value):
     """Among the host's processes, which some engines allow no container."""
     cgroups: Way = Way(state="untested")
     """Among the host's processes, with its cgroups to write."""
+    mounts: Way = Way(state="untested")
+    """The same, with the right to enter mount namespaces, which some engines give no container."""
     host: Way = Way(state="untested")
 
 
@@ -55,8 +58,8 @@ class Status(Value):
     why: str = ""
 
 
-def attempts() -> tuple[DockerCommand, DockerCommand, DockerCommand]:
-    """One in a network, one among processes, one beside the cgroups.
+def attempts() -> tuple[DockerCommand, DockerCommand, DockerCommand, DockerCommand]:
+    """One in a network, one among processes, one beside the cgroups, and one that may enter mount namespaces.
 
     With the very rights that faults give theirs, each tries what those need.
 
@@ -71,6 +74,7 @@ def attempts() -> tuple[DockerCommand, DockerCommand, DockerCommand]:
         DockerCommand(argv=in_network, deadline_s=DEADLINE_S),
         DockerCommand(argv=among_processes, deadline_s=DEADLINE_S),
         beside_cgroups(ABILITIES_PROGRAM, "cgroups").model_copy(update={"deadline_s": DEADLINE_S}),
+        beside_cgroups(ABILITIES_PROGRAM, "mounts", capabilities=INSIDE).model_copy(update={"deadline_s": DEADLINE_S}),
     )
 
 
@@ -103,7 +107,9 @@ def status(kind: type[FaultSpec], abilities: Abilities) -> Status:
         if kind.undo_by_helper and abilities.helper.state == NOT_HERE:
             return Status(state=FALLBACK, why=f"its undo is not exact without a helper: {abilities.helper.why}")
         return Status(state=READY)
-    among = _beside(abilities) if kind.in_cgroups else abilities.processes
+    among = _beside(abilities, abilities.cgroups) if kind.in_cgroups else abilities.processes
+    if kind.in_mounts:
+        among = _beside(abilities, abilities.mounts)
     by_helper = _by(kind, abilities.helper if kind.in_network else among)
     if not kind.in_network or abilities.host.state != "tried":
         return by_helper
@@ -116,10 +122,10 @@ def status(kind: type[FaultSpec], abilities: Abilities) -> Status:
     return from_host
 
 
-def _beside(abilities: Abilities) -> Way:
+def _beside(abilities: Abilities, way: Way) -> Way:
     """What a helper can beside the cgroups; what was tried among processes alone holds there too."""
     also = abilities.processes.abilities if abilities.processes.state == "tried" else {}
-    return abilities.cgroups.model_copy(update={"abilities": also | abilities.cgroups.abilities})
+    return way.model_copy(update={"abilities": also | way.abilities})
 
 
 def _by(kind: type[FaultSpec], way: Way) -> Status:

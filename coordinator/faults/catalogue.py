@@ -12,6 +12,7 @@ from coordinator.errors import NotFound
 from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.blackhole import NetworkBlackhole
 from coordinator.faults.commentary import COMMENTS
+from coordinator.faults.disk import DiskIoStress
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
 from coordinator.faults.http_call import HttpCall
@@ -54,6 +55,7 @@ Fault = (
     | DnsFailure
     | CpuStress
     | MemoryStress
+    | DiskIoStress
     | CpuLimit
     | MemoryLimit
     | PidExhaustion
@@ -85,6 +87,7 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "dns_failure": DnsFailure,
     "cpu_stress": CpuStress,
     "memory_stress": MemoryStress,
+    "disk_io_stress": DiskIoStress,
     "cpu_limit": CpuLimit,
     "memory_limit": MemoryLimit,
     "pid_exhaustion": PidExhaustion,
@@ -113,6 +116,7 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     DnsFailure: "{type: dns_failure, target: replica, names: [db.shop, '*.example.com'], mode: nxdomain, for: 5s}",
     CpuStress: "{type: cpu_stress, target: replica, workers: 2, load: 80%, at: 1s, for: 10s}",
     MemoryStress: "{type: memory_stress, target: replica, size: 64m, at: 1s, for: 10s}",
+    DiskIoStress: "{type: disk_io_stress, target: replica, workers: 2, path: /data, at: 1s, for: 10s}",
     CpuLimit: "{type: cpu_limit, target: replica, cpus: 0.2, at: 1s, for: 10s}",
     MemoryLimit: "{type: memory_limit, target: replica, limit: 64m, at: 1s, for: 10s}",
     PidExhaustion: "{type: pid_exhaustion, target: replica, leave: 5, at: 1s, for: 10s}",

@@ -114,6 +114,8 @@ class FaultSpec(BaseModel, ABC):
     """Whether a helper in the target's network namespace does a part of the undo, which is left out without one."""
     in_network: ClassVar[bool] = False
     """Whether the helper acts in a network namespace, and the host itself where it may; else among processes."""
+    in_mounts: ClassVar[bool] = False
+    """Whether the helper acts in the target's mount namespace."""
     in_cgroups: ClassVar[bool] = False
     """Whether the helper acts on the host's cgroups."""
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = ()

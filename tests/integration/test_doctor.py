@@ -38,6 +38,7 @@ def test_abilities_are_tried_and_nothing_stays(tmp_path: Path, engine: str) -> N
     assert after["abilities"]["processes"]["abilities"] == {"processes": "", "kill": ""}
     beside = ("cgroup_write", "cgroup_record", "cgroup_join", "processes")
     assert after["abilities"]["cgroups"]["abilities"] == dict.fromkeys(beside, "")
+    assert after["abilities"]["mounts"]["abilities"] == dict.fromkeys((*beside, "mount_namespace"), "")
     works = ("nft_leases", "raw_packets", "tc_htb")
     assert [helper["abilities"][ability] for ability in works] == [""] * len(works)
     assert host["abilities"]["nft_leases"] == ""

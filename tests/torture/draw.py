@@ -297,7 +297,7 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
 """Every fault there is but NOT_DRAWN, with its parameters."""
 
 NOT_DRAWN: Final = frozenset(
-    {"cpu_stress", "memory_stress", "network_bandwidth", "dns_failure", "process_kill", "http_call"}
+    {"cpu_stress", "memory_stress", "disk_io_stress", "network_bandwidth", "dns_failure", "process_kill", "http_call"}
 )
 """Tried by tests of their own alone."""
 

@@ -3,6 +3,7 @@
     abilities.py network      in a network namespace that nobody uses: it ends with this program, and all in it
     abilities.py processes    in the host's process namespace; only looks
     abilities.py cgroups      beside the host's cgroups; only in the one it is in itself
+    abilities.py mounts       the same, and in the mount namespace of what started it; only looks there
 
 Prints one line of JSON: each ability with why it is not here, empty where it works. Knows no engine and no fault.
 """
@@ -21,8 +22,9 @@ import subprocess
 from collections.abc import Callable
 from typing import Final
 
-from actors.docker.programs import limits, queue_rules
-from actors.docker.programs.crash import cgroup_of
+from actors.docker.programs import inside, limits, queue_rules
+from actors.docker.programs.crash import cgroup_of, started
+from actors.docker.programs.load_target import Process
 
 OK, FAILED, USAGE = 0, 1, 2
 COMMAND_S = 3
@@ -237,19 +239,47 @@ def cgroup_join() -> None:
         raise Missing(f"no process can be moved into a cgroup: {error.strerror}") from None
 
 
+def mount_namespace() -> None:
+    """That of what started this container is entered, by a process that ends there. Raises Missing."""
+    heard, said = os.pipe()
+    outside = os.getppid() or os.getpid()
+    if os.fork() == 0:
+        told = ""
+        try:
+            inside.enter(Process(outside, started(outside)))
+        except limits.Failed as error:
+            told = str(error)
+        except OSError as error:
+            told = error.strerror or "it cannot be seen"
+        os.write(said, told.encode())
+        os._exit(OK)
+    os.close(said)
+    told = os.read(heard, 4096).decode()
+    os.close(heard)
+    os.wait()
+    if told:
+        raise Missing(f"the files of another container cannot be reached: {told}")
+
+
 CGROUPS: Final[dict[str, Callable[[], None]]] = {
     "cgroup_write": cgroup_write,
     "cgroup_record": cgroup_record,
     "cgroup_join": cgroup_join,
 }
 PROCESSES: Final[dict[str, Callable[[], None]]] = {"processes": processes, "kill": kill}
-KINDS: Final = {"network": NETWORK, "processes": PROCESSES, "cgroups": CGROUPS | {"processes": processes}}
+BESIDE: Final = CGROUPS | {"processes": processes}
+KINDS: Final = {
+    "network": NETWORK,
+    "processes": PROCESSES,
+    "cgroups": BESIDE,
+    "mounts": BESIDE | {"mount_namespace": mount_namespace},
+}
 
 
 def main() -> int:
     """0 when all was tried, whatever came of it; 1 where nothing may be tried; 2 for wrong usage."""
     if len(sys.argv) != 2 or sys.argv[1] not in KINDS:  # noqa: PLR2004  # itself and what to try
-        sys.stderr.write("usage: abilities.py network|processes|cgroups\n")
+        sys.stderr.write("usage: abilities.py network|processes|cgroups|mounts\n")
         return USAGE
     if sys.argv[1] == "network" and used():
         sys.stderr.write("abilities.py: this network namespace is in use: nothing was tried\n")

@@ -2,6 +2,7 @@
 
     stress.py put FAULT cpu WORKERSxLOAD MARK CONTAINER_ID        LOAD: per cent of one CPU, by each worker
     stress.py put FAULT memory BYTES|SHARE% MARK CONTAINER_ID     SHARE of the container's limit
+    stress.py put FAULT disk WORKERSxPATH MARK CONTAINER_ID       PATH: a folder as the container sees it
     stress.py remove FAULT CONTAINER_ID                           none of this fault runs when this ends with 0
     stress.py hold                                                the same, asked for in lines of JSON
 
@@ -44,6 +45,7 @@ LOOK_S = 0.25
 
 VALUES = {
     "cpu": re.compile(r"\d{1,3}x\d+(\.\d+)?(e-\d+)?"),
+    "disk": re.compile(r"\d{1,3}x/.*"),
     "memory": re.compile(r"\d+|\d+(\.\d+)?(e-\d+)?%"),
 }
 """The forms of VALUE, by kind."""
@@ -120,11 +122,14 @@ class Put:
             size = self.target.memory(value)
             return size, 1, str(size)
         workers, load = value.split("x", maxsplit=1)
+        if self.kind == "disk":
+            # Each sees for itself that a disk has what it wrote.
+            return 0, int(workers), load
         return 1, int(workers), str(float(load) / 100)
 
     def shown(self) -> None:
         """Whether the container's accounting shows what they do. Raises Failed."""
-        used = self.target.used(self.kind)
+        used = self.target.used(self.kind) if self.kind in {"cpu", "memory"} else 0
         # What the container itself gave back meanwhile is not ours to demand.
         if self.kind == "memory" and used < self.least:
             raise Failed(f"{self.least} bytes are held, and its accounting shows {used}")

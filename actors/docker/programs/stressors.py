@@ -23,6 +23,7 @@ import select
 import time
 from collections.abc import Callable
 
+from actors.docker.programs.churning import churn
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed
 from actors.docker.programs.load_target import Process
 from actors.docker.programs.running import expires
@@ -109,18 +110,20 @@ def in_force() -> None:
     say("on")
 
 
-def work(kind: str, value: str, alive: Alive) -> None:
+def work(kind: str, value: str, main: Process, alive: Alive) -> None:
     """Until the end. Raises Failed."""
     if kind == "cpu":
         spin(float(value), alive, in_force)
     elif kind == "memory":
         hold(int(value), alive, in_force)
+    else:
+        churn(value, main, alive, in_force)
 
 
 def main() -> int:
     """0 at its end, 1 where it could not work, 2 for wrong usage."""
     if len(sys.argv) != WORDS + 1:
-        sys.stderr.write("usage: stressors.py FAULT cpu|memory VALUE MARK CONTAINER_ID\n")
+        sys.stderr.write("usage: stressors.py FAULT cpu|memory|disk VALUE MARK CONTAINER_ID\n")
         return USAGE
     _, _fault, kind, value, mark, _container = sys.argv
     os.setsid()
@@ -132,7 +135,7 @@ def main() -> int:
         return OK
     process, stays = told
     try:
-        work(kind, value, lasting(process, expires(mark), stays=stays))
+        work(kind, value, process, lasting(process, expires(mark), stays=stays))
     except Failed as error:
         say(f"failed {error}")
         return FAILED

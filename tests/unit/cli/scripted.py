@@ -207,10 +207,13 @@ async def try_abilities(settings: Settings) -> Abilities:
     shaping = ("ifb", "nft_forward", "nft_egress", "tc_htb")
     network, processes = ("nft_leases", "nft_queue", "nft_reject", "raw_packets", *shaping), ("processes", "kill")
     cgroups = ("processes", "cgroup_write", "cgroup_record", "cgroup_join")
-    helper, among, beside = (
-        Way(state="tried", abilities=dict.fromkeys(works, "")) for works in (network, processes, cgroups)
+    helper, among, beside, inside = (
+        Way(state="tried", abilities=dict.fromkeys(works, ""))
+        for works in (network, processes, cgroups, (*cgroups, "mount_namespace"))
     )
-    return Abilities(helper=helper, processes=among, cgroups=beside, host=Way(state="not here", why="not root"))
+    return Abilities(
+        helper=helper, processes=among, cgroups=beside, mounts=inside, host=Way(state="not here", why="not root")
+    )
 
 
 async def docker_cli_version(settings: Settings) -> str:

@@ -31,6 +31,7 @@ WELL = Findings(
         helper=Way(state="tried", abilities=dict.fromkeys(NETWORK, "")),
         processes=Way(state="tried", abilities={"processes": "", "kill": ""}),
         cgroups=Way(state="tried", abilities=dict.fromkeys(CGROUPS, "")),
+        mounts=Way(state="tried", abilities=dict.fromkeys((*CGROUPS, "mount_namespace"), "")),
         host=Way(state="not here", why="not root"),
     ),
 )  # fmt: skip

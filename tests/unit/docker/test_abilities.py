@@ -67,14 +67,15 @@ def image(tmp_path: Path) -> HelperImage:
 
 
 async def test_both_ways_are_tried(tmp_path: Path) -> None:
-    """Three helpers, one for each set of rights, and one network namespace of the host that is made for it."""
+    """Four helpers, one for each set of rights, and one network namespace of the host that is made for it."""
     script = Script()
     found = await try_abilities(script, image(tmp_path), host(tmp_path, 0))
     assert found.helper == Way(state="tried", abilities={"network": ""})
     assert found.processes == Way(state="tried", abilities={"processes": ""})
     assert found.cgroups == Way(state="tried", abilities={"cgroups": ""})
+    assert found.mounts == Way(state="tried", abilities={"mounts": ""})
     assert found.host == Way(state="tried", abilities={"network": "not on this host"})
-    assert len([command for command in script.ran if command.of_helper]) == 3
+    assert len([command for command in script.ran if command.of_helper]) == 4
     assert [argv[:3] for argv in script.here] == [("unshare", "--net", "--")]
 
 

@@ -21,6 +21,7 @@ from coordinator.faults.abilities import (
 from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import Outcome, in_namespace
+from coordinator.faults.disk import INSIDE
 from coordinator.faults.lifecycle import CRASH, ContainerCrash, ContainerPause
 from coordinator.faults.limits import CpuLimit, beside_cgroups
 from coordinator.faults.network import NetworkPartition
@@ -44,7 +45,7 @@ def told(outcome: str, **other: object) -> Outcome:
 
 def test_what_tries_has_the_rights_of_what_acts() -> None:
     """The same options as a fault's helper, but for the program and the network, which leads nowhere."""
-    network, processes, cgroups = attempts()
+    network, processes, cgroups, mounts = attempts()
     acting = in_namespace("x", "look").argv
     assert [(a, b) for a, b in zip(network.argv, acting, strict=True) if a != b] == [
         ("none", "container:x"), (ABILITIES_PROGRAM, acting[-2]), ("network", "look"),
@@ -52,10 +53,12 @@ def test_what_tries_has_the_rights_of_what_acts() -> None:
     assert processes.argv == (*CRASH[:-2], ABILITIES_PROGRAM, "processes")
     limiting = beside_cgroups("x", "y").argv
     assert cgroups.argv == (*limiting[:-2], ABILITIES_PROGRAM, "cgroups")
-    assert network.namespace == processes.namespace == cgroups.namespace == ""
+    assert mounts.argv == (*beside_cgroups("x", "y", capabilities=INSIDE).argv[:-2], ABILITIES_PROGRAM, "mounts")
+    assert mounts.namespace == network.namespace == processes.namespace == cgroups.namespace == ""
     assert network.of_helper
     assert processes.of_helper
     assert cgroups.of_helper
+    assert mounts.of_helper
 
 
 def test_an_answer_is_read() -> None:

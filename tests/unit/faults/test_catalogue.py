@@ -88,4 +88,4 @@ def test_only_faults_of_the_network_and_stressors_end_by_themselves() -> None:
     """Whatever the engine does to a container depends on its recorded undo; the kernel's rules and stressors do not."""
     leases = {doc.name for doc in describe_all() if doc.fault_class is FaultClass.LEASE}
     network = {describe(name).name for name in KINDS if name.startswith("network_")}
-    assert leases == network - {"network_disconnect"} | {"dns_failure", "cpu_stress", "memory_stress"}
+    assert leases == network - {"network_disconnect"} | {"dns_failure", "cpu_stress", "memory_stress", "disk_io_stress"}

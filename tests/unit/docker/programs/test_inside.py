@@ -1,0 +1,44 @@
+"""The way into a mount namespace, as far as it goes without being root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from actors.docker.programs import inside
+from actors.docker.programs.crash import started
+from actors.docker.programs.limits import Failed
+from actors.docker.programs.load_target import Process
+
+
+def test_a_folder_is_one(tmp_path: Path) -> None:
+    """What is not there and what is a file is told apart."""
+    os.close(inside.folder(str(tmp_path)))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Failed, match="is no folder"):
+        inside.folder(str(tmp_path / "file"))
+    with pytest.raises(Failed, match="there is no folder"):
+        inside.folder(str(tmp_path / "nowhere"))
+
+
+def test_without_rights_nobody_gets_in() -> None:
+    """In a process of its own: it gives up what it may, and is then refused."""
+    heard, said = os.pipe()
+    if os.fork() == 0:
+        inside.drop_rights()
+        rights = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+        try:
+            inside.enter(Process(os.getpid(), started(os.getpid())))
+            told = "it got in"
+        except Failed as error:
+            told = str(error)
+        os.write(said, f"{rights.split()[1]} {told}".encode())
+        os._exit(0)
+    os.close(said)
+    with os.fdopen(heard, encoding="utf-8") as file:
+        rights, _, told = file.read().partition(" ")
+    os.wait()
+    assert int(rights, 16) == 0
+    assert told == "its mount namespace cannot be entered: Operation not permitted"
