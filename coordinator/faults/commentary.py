@@ -95,14 +95,15 @@ COMMENTS: Final[Mapping[str, Comment]] = {
         "Steadybit Fill Memory",
     ),
     "disk_io_stress": Comment(
-        "the container's own accounting of what it reads and writes has grown",
+        "the kernel has counted that a disk has what each worker wrote",
         "Pumba stress, ChaosBlade disk burn, Litmus pod-io-stress, Gremlin IO, Steadybit Stress IO",
     ),
     "cpu_limit": Comment(_LIMIT, "none of those compared"),
     "memory_limit": Comment(_LIMIT, "none of those compared"),
     "pid_exhaustion": Comment(_LIMIT, "ChaosBlade process load, which makes the processes"),
     "disk_fill": Comment(
-        "the file is there with its size", "ChaosBlade disk fill, Litmus disk-fill, Gremlin Disk, Steadybit Fill Disk"
+        "the file is there, and has its blocks",
+        "ChaosBlade disk fill, Litmus disk-fill, Gremlin Disk, Steadybit Fill Disk",
     ),
     "clock_skew": Comment(
         "the time is read back from the patched process",
