@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from coordinator.faults.commands import FAULT, MARK, STRESS_PROGRAM
+from coordinator.faults.commands import FAULT, MARK, STRESS_PROGRAM, DockerCommand
 from coordinator.faults.disk import INSIDE
 from tests.unit.faults.test_limits import container, fault
 
@@ -19,11 +19,15 @@ def test_a_disk_is_kept_busy_by_stressors_with_the_way_in(fields: dict[str, obje
     (target,) = fault(type="disk_io_stress", **fields).plan([container()]).filled({FAULT: "f-1", MARK: "m"}).targets
     assert target.inject.inside == ("put", "f-1", "disk", asked, "m", "c" * 64)
     assert target.undo is not None
+    assert isinstance(target.inject, DockerCommand)
+    assert isinstance(target.undo.command, DockerCommand)
     assert target.undo.command.inside == ("remove", "f-1", "c" * 64)
     assert target.inject.place == target.undo.command.place == " ".join(["cgroups", *sorted(INSIDE)])
     assert target.inject.held("h").inside == ("hold",)
     assert STRESS_PROGRAM in target.inject.argv
-    assert fault(type="cpu_stress").plan([container()]).targets[0].inject.place == "cgroups"
+    plain = fault(type="cpu_stress").plan([container()]).targets[0].inject
+    assert isinstance(plain, DockerCommand)
+    assert plain.place == "cgroups"
 
 
 @pytest.mark.parametrize(
