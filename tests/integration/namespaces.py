@@ -93,21 +93,9 @@ def pair() -> Iterator[tuple[Namespace, Namespace]]:
     try:
         for each in made:
             run("ip", "netns", "add", each.name)
-        run(
-            "ip",
-            "link",
-            "add",
-            "eth0",
-            "netns",
-            made[0].name,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            made[1].name,
-        )
+        # From inside: older kernels want the name to be free where the command runs, even if it ends up elsewhere.
+        link = ("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", made[1].name)
+        run("ip", "-n", made[0].name, *link)
         for each in made:
             for argv in (
                 ("addr", "add", f"{each.ipv4}/24", "dev", "eth0"),
