@@ -30,8 +30,7 @@ TEST_TIMEOUT_S = 600
 PROJECT = "/opt/project"
 PYTHON = "/opt/venv/bin/python"
 FAULT_TESTS = (
-    "doctor", "crash", "disconnect", "partition", "limits", "stress", "shaping", "bandwidth", "emulator", "impairment",
-    "answerer", "composition", "names_and_rates", "stopped_programs", "scan_program",
+    "doctor", "netem", "limits", "stress", "crash", "disconnect", "partition", "impairment", "names_and_rates",
 )  # fmt: skip
 """Of tests/integration: those whose subject is the kernel, its cgroups or what the engine makes of them."""
 
