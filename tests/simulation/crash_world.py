@@ -31,6 +31,23 @@ FAULTS: Final = (
     "type: exec, command: [do], undo_command: [undo]",
 )
 CUT: Final = "type: network_partition"
+INSIDE: Final = (
+    "type: network_disconnect, network: front",
+    "type: network_disconnect, network: front",
+    "type: network_disconnect, network: back",
+    "type: cpu_limit, cpus: 0.2",
+    "type: memory_limit, limit: 32m",
+    "type: pid_exhaustion, leave: 1",
+    "type: cpu_stress, workers: 1",
+    "type: process_freeze, name: sleep",
+    "type: network_latency, latency: 50ms",
+    "type: network_loss, percent: 20%",
+    "type: network_bandwidth, rate: 1mbit",
+    "type: dns_failure, names: [db.shop]",
+)
+"""What leaves a container's run as it is."""
+
+NETWORKS: Final = ("back", "front")
 
 
 @dataclass(slots=True)
@@ -61,6 +78,8 @@ class CrashWorld:
     """When a command of ours last named a container, by id."""
     altered: dict[str, int] = field(default_factory=dict)
     """Names of containers in which `do` has worked and `undo` has not, with the run in which it did."""
+    inexact: set[str] = field(default_factory=set)
+    """Ids of containers of which it was told that not all would be put back: no helper could read what there was."""
 
     def __post_init__(self) -> None:
         """Draw all of it."""
@@ -86,8 +105,9 @@ class CrashWorld:
 
     def furnish(self, engine: SimulatedEngine) -> None:
         """Start the containers, in which `do` breaks something that `undo` mends."""
-        for name in self.names:
-            engine.add(name, ends_on=self.ends_on[name], restart_policy=self.policies[name])
+        for number, name in enumerate(self.names, 2):
+            networks = {each: f"10.{place}.0.{number}" for place, each in enumerate(NETWORKS)}
+            engine.add(name, ends_on=self.ends_on[name], restart_policy=self.policies[name], networks=networks)
 
             def alter(name: str = name) -> None:
                 self.altered[name] = engine.state.find(name).runs
@@ -123,7 +143,7 @@ class CrashWorld:
 
     def _fault(self, dice: Random, duration: int, target: str) -> str:
         at = dice.randint(0, duration)
-        kind = dice.choice((*FAULTS, CUT))
+        kind = dice.choice((*FAULTS, CUT)) if dice.random() < 1 / 2 else dice.choice(INSIDE)
         if kind == CUT:
             parts = [CUT, f"between: [{', '.join(dice.sample(self.names, 2))}]", f"at: {at}s"]
         else:
@@ -194,8 +214,20 @@ class CrashWorld:
             # What `do` broke ends with its run, and so does what is owed for it.
             if state == ContainerState.RUNNING and self.altered.get(name) == engine.state.find(name).runs:
                 self.violated(f"{name} is left altered inside")
-            if state != REMOVED and engine.state.rules(name):
-                self.violated(f"{name} is left with rules in its network")
+            if state != REMOVED:
+                self._judge_inside(engine, engine.state.find(name))
+
+    def _judge_inside(self, engine: SimulatedEngine, container: SimulatedContainer) -> None:
+        """Its networks with their names, and no rules, limits or loads; a later run has none of ours by itself."""
+        if engine.state.rules(container.name):
+            self.violated(f"{container.name} is left with rules in its network")
+        if container.limits:
+            self.violated(f"{container.name} is left with {sorted(container.limits)}")
+        if sorted(container.networks) != sorted(NETWORKS):
+            self.violated(f"{container.name} is left in networks {sorted(container.networks)}")
+        lines = sorted(container.line(network) for network in container.networks)
+        if container.up and sorted(container.lines) != lines and container.id not in self.inexact:
+            self.violated(f"{container.name} is left with {container.lines} in its /etc/hosts")
 
     def _alone(self, engine: SimulatedEngine, deeds: list[Deed]) -> bool:
         """Whether nothing of ours was near the container when and after people last did something to it."""

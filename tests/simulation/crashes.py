@@ -9,6 +9,7 @@ was never fired.
 from __future__ import annotations
 
 import argparse
+import re
 import sqlite3
 import sys
 import tempfile
@@ -31,7 +32,7 @@ from actors.ledger import reads
 from actors.ledger.store import LEDGER_FILE
 from coordinator.assembly.simulation import Died, SimulatedCoordinator
 from coordinator.errors import CoordinatorError
-from coordinator.faults.commands import Command
+from coordinator.faults.commands import HOSTS_PROGRAM, Command
 from coordinator.faults.targeting import Policy
 from coordinator.record import Execution, ExecutionState, FaultRow, Submission, UndoState
 from coordinator.scenarios.run import Rules
@@ -41,6 +42,9 @@ from tests.simulation.crash_world import CrashWorld
 
 INJECTS: Final = frozenset({"kill", "pause", "stop", "restart"})
 UNDOS: Final = frozenset({"unpause", "start"})
+CONTAINER: Final = re.compile("(?:container:)?[0-9a-f]{64}")
+"""In a command: itself, or as whose network is meant."""
+
 PATIENCE_S: Final = 600.0
 REST_S: Final = 130.0
 """After the last verdict: two looks of recovery for locks that a killed command left."""
@@ -227,8 +231,9 @@ class _Run:
         """Nothing is done without its fired row on disk, nothing undone without one, and only under our own lock."""
         verb, *rest = command.argv
         self.world.note(" ".join(command.argv)[:70])
-        ids = [word for word in rest if len(word) == 64]
-        if verb == "volume" or not ids:
+        ids = {word.removeprefix("container:") for word in rest if CONTAINER.fullmatch(word)}
+        # What only reads changes nothing.
+        if verb == "volume" or command.argv[-2:] == (HOSTS_PROGRAM, "keep"):
             return
         rows = [row for row in self._disk.rows() if row.fault.fired_at is not None]
         for container_id in ids:
@@ -245,6 +250,8 @@ class _Run:
                 self.world.violated(f"{verb} on a container that two executions are breaking")
 
     def _check(self, engine: SimulatedEngine) -> None:
+        rows = self._disk.rows()
+        self.world.inexact = {u.container_id for row in rows for u in row.undos if u.attaches and u.mend is None}
         self.world.judge_engine(engine)
         names = {container.id: container.name for container in engine.state.containers.values()}
         stuck = set()
