@@ -32,7 +32,7 @@ from actors.ledger import reads
 from actors.ledger.store import LEDGER_FILE
 from coordinator.assembly.simulation import Died, SimulatedCoordinator
 from coordinator.errors import CoordinatorError
-from coordinator.faults.commands import HOSTS_PROGRAM, Command
+from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, Command
 from coordinator.faults.targeting import Policy
 from coordinator.record import Execution, ExecutionState, FaultRow, Submission, UndoState
 from coordinator.scenarios.run import Rules
@@ -230,7 +230,8 @@ class _Run:
     async def _check_command(self, command: Command) -> None:
         """Nothing is done without its fired row on disk, nothing undone without one, and only under our own lock."""
         verb, *rest = command.argv
-        self.world.note(" ".join(command.argv)[:70])
+        asked = command.argv[command.argv.index("-S") + 1 :] if command.of_helper else command.argv
+        self.world.note(" ".join(asked).removeprefix(f"{HELPER_PROGRAMS}/")[:70])
         ids = {word.removeprefix("container:") for word in rest if CONTAINER.fullmatch(word)}
         # What only reads changes nothing.
         if verb == "volume" or command.argv[-2:] == (HOSTS_PROGRAM, "keep"):
