@@ -31,6 +31,12 @@ FAULTS: Final = (
     "type: exec, command: [do], undo_command: [undo]",
 )
 CUT: Final = "type: network_partition"
+FROZEN_CRASH: Final = (
+    "{{name: {name}, duration: 15s, faults: [{{type: container_pause, target: {target}}},"
+    " {{type: container_crash, target: {target}, at: 1s, for: 1s}}]}}"
+)
+"""It comes about when the container goes on, long after its own time."""
+
 INSIDE: Final = (
     "type: network_disconnect, network: front",
     "type: network_disconnect, network: front",
@@ -134,6 +140,8 @@ class CrashWorld:
         return "\n".join(lines) + "\n"
 
     def _phase(self, dice: Random, name: str, targets: list[str]) -> str:
+        if dice.random() < 1 / 8:
+            return FROZEN_CRASH.format(name=name, target=dice.choice(targets))
         duration = dice.choice((1, 2, 4))
         faults = [self._fault(dice, duration, dice.choice(targets)) for _ in range(dice.randint(1, 3))]
         parts = [f"name: {name}", f"duration: {duration}s", "faults: [" + ", ".join(faults) + "]"]
