@@ -166,4 +166,4 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
 def test_an_injection_before_its_row_leaves_something_broken() -> None:
     """The bug is seen on the engine as well, not only in the order of things."""
     with inject_before_the_ledger_write():
-        assert found("is left paused") is not None
+        assert found("is left paused", 34) is not None
