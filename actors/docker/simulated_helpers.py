@@ -14,6 +14,7 @@ from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NE
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.limits import LIMITS_PROGRAM
 from coordinator.faults.processes import SIGNALS_PROGRAM
+from coordinator.faults.strays import STRAYS_PROGRAM, parse_removed
 
 if TYPE_CHECKING:
     from actors.docker.simulated import SimulatedEngine
@@ -50,6 +51,7 @@ def helper_program(
         NETNS_PROGRAM: (namespace, programs.in_namespace),
         HOSTS_PROGRAM: (namespace, programs.beside_hosts),
         SCAN_PROGRAM: ("helper", programs.scan),
+        STRAYS_PROGRAM: ("helper", programs.strays),
         LIMITS_PROGRAM: ("helper", programs.limits),
         STRESS_PROGRAM: ("helper", programs.loads),
         SIGNALS_PROGRAM: ("helper", programs.limits),
@@ -131,6 +133,18 @@ class _Programs:
             for each in state.sight.namespaces
         ]  # fmt: skip
         state.sight = state.sight.model_copy(update={"namespaces": tuple(each for each in kept if each.traces)})
+        self.console.stdout.append(f"[{','.join(each.model_dump_json() for each in asked)}]")
+
+    async def strays(self) -> None:
+        """The program that looks into containers, as `scan`."""
+        state = self.engine.state
+        await self._begun(self.asked[0])
+        if self.asked[0] == "look":
+            self.console.stdout.append(state.strays.model_dump_json())
+            return
+        asked = parse_removed(self.asked[1])
+        kept = tuple(each for each in state.strays.strays if each not in asked)
+        state.strays = state.strays.model_copy(update={"strays": kept})
         self.console.stdout.append(f"[{','.join(each.model_dump_json() for each in asked)}]")
 
     async def in_namespace(self) -> None:

@@ -17,6 +17,7 @@ from actors.docker.programs.hosts import Seen, missing
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, NetworkAttachment, PublishedPort
 from coordinator.faults.leftovers import Sight
 from coordinator.faults.lifecycle import SIGNALS
+from coordinator.faults.strays import StraySight
 from coordinator.ports import Clock
 
 UP: Final = (ContainerState.RUNNING, ContainerState.PAUSED)
@@ -159,6 +160,7 @@ class EngineState:
         self.containers: dict[str, SimulatedContainer] = {}
         self.volumes: dict[str, dict[str, str]] = {}
         self.sight = Sight()
+        self.strays = StraySight()
         """What lies in the network namespaces of its machine."""
         self.log: deque[EngineEvent] = deque(maxlen=LOG_LENGTH)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import anyio
 
+from actors.recovery.container_scan import ContainerScan
 from actors.recovery.stray_locks import StrayLocks
 from coordinator.errors import EngineUnreachable, LedgerUnavailable
 from coordinator.faults.commands import DockerCommand
@@ -37,6 +39,7 @@ from coordinator.faults.leftovers import (
     remove_command,
 )
 from coordinator.faults.locks import NAME_PREFIX, unlock_command
+from coordinator.faults.strays import StraySight
 from coordinator.logging import Level, action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
 from coordinator.scenarios.undo import failure_text, run_all
@@ -86,6 +89,7 @@ class EngineScan:
         self._instance = instance
         self._playing = playing
         self._locks = StrayLocks(runner, facts, clock)
+        self._inside = ContainerScan(runner)
 
     async def scan(self, instances: Collection[str] = (), *, careful: bool = False) -> ScanReport:
         """Look everywhere, put back what is this instance's, of one of `instances`, or past its deadline; tell all.
@@ -98,11 +102,16 @@ class EngineScan:
             found = [await self._helper(helper, reach) for helper in await self._facts.helpers()]
             sight, unable = await self._look()
             locks = await self._facts.locks()
-            names = await self._names(sight, locks)
+            strays, also_unable = await self._inside.look(locks)
+            met = await self._met(sight, strays, locks)
+            names = {each.id: each.name for each in met}
             traces, remaining = await self._traces(sight, {lock.container_id: lock for lock in locks}, names, reach)
-            found += traces
-            found += await self._stray(locks, names, reach, None if unable else remaining)
-            report = ScanReport(found=tuple(found), unable=(*sight.unable, *unable))
+            pids = {each.id: each.pid for each in met}
+            left, still = await self._inside.clear(strays, names, pids, partial(self._judged_stray, reach))
+            found += [*traces, *left]
+            gone = None if unable or also_unable else remaining | still
+            found += await self._stray(locks, names, reach, gone)
+            report = ScanReport(found=tuple(found), unable=(*sight.unable, *strays.unable, *unable, *also_unable))
             for each in report.found:
                 level: Level = "WARNING" if each.state is LeftoverState.LEFT else "INFO"
                 log("recovery:found", level, **each.model_dump(mode="json"))
@@ -130,11 +139,17 @@ class EngineScan:
         except LedgerUnavailable:
             return False
 
-    async def _names(self, sight: Sight, locks: Sequence[TargetLock]) -> Mapping[str, str]:
-        """The names of the containers that were met."""
-        ids = {lock.container_id for lock in locks}
+    async def _met(self, sight: Sight, strays: StraySight, locks: Sequence[TargetLock]) -> tuple[ContainerFacts, ...]:
+        """The containers that were met."""
+        ids = {lock.container_id for lock in locks} | {stray.container for stray in strays.strays}
         ids |= {each for namespace in sight.namespaces for each in namespace.containers}
-        return {each.id: each.name for each in await self._facts.containers(ids)}
+        return await self._facts.containers(ids)
+
+    def _judged_stray(self, reach: _Reach, mark: Mark) -> tuple[str, bool, LeftoverState]:
+        """See `container_scan.Judge`."""
+        how = self._claim(mark, reach)
+        state = LeftoverState.LEFT if how is Claim.NAMELESS else LeftoverState.KEPT
+        return claim_text(how, mark), reach.covers(how, mark), state
 
     # ------------------------------------------------------------ helpers
 

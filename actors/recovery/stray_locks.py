@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from coordinator.faults.disk import filled_folder
 from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
 from coordinator.faults.locks import (
     NAME_PREFIX,
@@ -17,7 +18,7 @@ from coordinator.faults.locks import (
     undo_from_labels,
     unlock_command,
 )
-from coordinator.faults.looks import Undo
+from coordinator.faults.looks import UP, Undo
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.undo import Undoer, failure_text, run_all
@@ -80,8 +81,10 @@ class StrayLocks:
             found = await self._facts.containers([lock.container_id])
             if not found or not (_same_run(found, locked) or outlives_runs(locked)):
                 return "that run of the container is over", True
-            if rules_are_gone and takes_rules_out(locked):
-                return "its rules are gone", True
+            # What is in a container that is down, nobody has seen.
+            seen = takes_rules_out(locked) or (filled_folder(locked.argv) and found[0].state in UP)
+            if rules_are_gone and seen:
+                return "nothing of it is there any more", True
             return f"`{locked.argv[0] if locked.argv else ''}` {NOT_FROM_LABELS}", False
         if 0 < lock.expires < self._clock.now().timestamp():
             # Whatever was fired has long come about.

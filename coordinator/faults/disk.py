@@ -10,13 +10,16 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from coordinator.faults.commands import MARK
+from coordinator.faults.commands import HELPER_PROGRAMS, MARK
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
 from coordinator.faults.stress import MOST_WORKERS, StressFault
 
 INSIDE: Final = ("SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "DAC_OVERRIDE")
 """What a helper may in order to enter a container's mount namespace, and to write there wherever the container may."""
+
+FILL_PROGRAM: Final = f"{HELPER_PROGRAMS}/fill.py"
+"""What makes a file in a container that takes its disk's room: `remove FAULT PATH CONTAINER` takes it away."""
 
 LONGEST_PATH: Final = 1024
 _PLAIN: Final = re.compile(r"/[^\x00-\x1f\x7f]*")
@@ -50,3 +53,9 @@ class DiskIoStress(StressFault):
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Load the disk of each running container."""
         return self.planned(containers, "disk", f"{self.workers}x{self.path}", MARK)
+
+
+def filled_folder(argv: Sequence[str]) -> str:
+    """The folder that a command takes a filling file from; empty where it is another command."""
+    *_, program, what, _fault, path, _container = ("", "", "", "", "", *argv)
+    return path if (program, what) == (FILL_PROGRAM, "remove") else ""

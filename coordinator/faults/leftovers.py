@@ -112,7 +112,7 @@ def mark_of_labels(labels: Mapping[str, str]) -> Mark:
         instance=labels.get(LABEL_INSTANCE, ""),
         execution=labels.get(LABEL_EXECUTION, ""),
         fault=labels.get(LABEL_FAULT, ""),
-        expires=_seconds(labels.get(LABEL_EXPIRES, "")),
+        expires=seconds(labels.get(LABEL_EXPIRES, "")),
     )
 
 
@@ -122,7 +122,7 @@ def mark_of_comment(comment: str, table: str = "") -> Mark:
     if found is None:
         return Mark()
     fault = _with_dashes(table.removeprefix("tc_"))
-    return Mark(fault=fault, execution=_with_dashes(found[1]), instance=found[2], expires=_seconds(found[3]))
+    return Mark(fault=fault, execution=_with_dashes(found[1]), instance=found[2], expires=seconds(found[3]))
 
 
 def _with_dashes(text: str) -> str:
@@ -130,7 +130,8 @@ def _with_dashes(text: str) -> str:
     return str(UUID(text)) if _BARE_ID.fullmatch(text) else text
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Of a text that says so, since the epoch; 0 where it does not read."""
     try:
         seconds = float(text)
         datetime.fromtimestamp(seconds, UTC)
@@ -210,7 +211,7 @@ class LeftoverState(StrEnum):
 class Leftover(Value):
     """Something of a coordinator's that was found on the engine. `where` is a container's name, or a namespace."""
 
-    kind: Literal["lock", "helper", "table", "qdisc", "device", "rule"]
+    kind: Literal["lock", "helper", "table", "qdisc", "device", "rule", "stressor", "file"]
     name: str
     where: str
     instance: str = ""

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from coordinator.faults.commands import DockerCommand
+from coordinator.faults.commands import NETNS_PROGRAM, STRESS_PROGRAM, DockerCommand
 from coordinator.faults.facts import ContainerState, LockedUndo, TargetLock, Value
 from coordinator.faults.looks import Undo
 from coordinator.identity import LABEL_EXECUTION, LABEL_EXPIRES, LABEL_FAULT, LABEL_INSTANCE, LABEL_PREFIX, LABEL_ROLE
@@ -110,13 +110,16 @@ def undo_from_labels(container_id: str, locked: LockedUndo) -> Undo | None:
 
 
 def takes_rules_out(locked: LockedUndo) -> bool:
-    """Whether this undo takes a fault's rules out of a network namespace.
+    """Whether this undo takes a fault's rules out of a network namespace, or ends its stressors.
 
     Such a command is never run from labels, where the fault may not even have had its id: whoever finds the rules, by
     their own marks, removes them.
     """
-    *before, program, what, _fault = ("", "", "", *locked.argv)
-    return "run" in before and program.endswith("/netns.py") and what == "remove"
+    if locked.argv[:1] != ("run",):
+        return False
+    *_, program, what, _fault = ("", "", "", *locked.argv)
+    *_, loader, end, _fault, _container = ("", "", "", "", *locked.argv)
+    return (program, what) == (NETNS_PROGRAM, "remove") or (loader, end) == (STRESS_PROGRAM, "remove")
 
 
 def outlives_runs(locked: LockedUndo) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from actors.docker.helper_image import PROGRAMS
+from actors.docker.programs.crash import started
+from actors.docker.programs.running import start, stressors
 from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
 from tests.integration.private_engine import PrivateEngine
 
@@ -17,6 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 NAMES = ("web", "db", "mine", "down")
 PAUSE: dict[str, object] = {"type": "container_pause"}
 FAULT = "0123456789abcdef0123456789abcdef"
+FILE = f".tc-{FAULT}.fill"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,23 @@ def plant(engine: PrivateEngine, name: str, instance: str) -> None:
     subprocess.run(["nsenter", "-t", pid, "-n", "nft", table], check=True)
 
 
+def plant_inside(engine: PrivateEngine, name: str, instance: str) -> None:
+    """A stressor and a file that fills a disk, as faults of a coordinator leave them."""
+    pid, identity = engine.docker("inspect", "--format", "{{.State.Pid}} {{.Id}}", name).split()
+    mark = f"fault=f execution=gone instance={instance} expires=4000000000"
+    Path(f"/proc/{pid}/root/tmp/{FILE}").write_text(f"{mark}\n")
+    words = ["f", "cpu", "0.01", mark, identity]
+    _, given, told = start([sys.executable, "-I", "-S", str(PROGRAMS / "stressors.py"), *words])
+    os.write(given, f"{pid} {started(int(pid))} 1\n".encode())
+    os.read(told, 100)
+
+
+def inside(engine: PrivateEngine, name: str) -> tuple[int, bool]:
+    """How many stressors there are for a container, and whether the file is there."""
+    pid, identity = engine.docker("inspect", "--format", "{{.State.Pid}} {{.Id}}", name).split()
+    return len(stressors("f", identity)), Path(f"/proc/{pid}/root/tmp/{FILE}").exists()
+
+
 def tables(engine: PrivateEngine, name: str) -> str:
     """The tables in a container's network namespace."""
     pid = engine.docker("inspect", "--format", "{{.State.Pid}}", name)
@@ -84,6 +107,8 @@ def test_without_its_folder(served: Coordinator, engine_of_four: PrivateEngine) 
     """
     plant(engine_of_four, "web", "test-coordinator")
     plant(engine_of_four, "mine", "another")
+    plant_inside(engine_of_four, "web", "test-coordinator")
+    plant_inside(engine_of_four, "mine", "another")
     broken(served, engine_of_four)
     served.kill()
     shutil.rmtree(served.data_dir)
@@ -93,14 +118,18 @@ def test_without_its_folder(served: Coordinator, engine_of_four: PrivateEngine) 
     found = {(each["kind"], each["where"]): each["state"] for each in json.loads(done.stdout)["found"]}
     assert found == {
         ("lock", "web"): "undone", ("lock", "db"): "undone", ("table", "web"): "undone", ("table", "mine"): "kept",
+        ("stressor", "web"): "undone", ("stressor", "mine"): "kept",
+        ("file", "web"): "undone", ("file", "mine"): "kept",
     }  # fmt: skip
     assert (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("running", "running")
     assert (tables(engine_of_four, "web"), tables(engine_of_four, "mine")) == ("", f"table inet tc_{FAULT}")
+    assert (inside(engine_of_four, "web"), inside(engine_of_four, "mine")) == ((0, False), (1, True))
 
     taken_over = served.command("recover", "--scan", "--instance", "another")
     assert taken_over.returncode == 0, taken_over.stderr
     assert "removed" in taken_over.stdout
     assert tables(engine_of_four, "mine") == ""
+    assert inside(engine_of_four, "mine") == (0, False)
     assert served.command("recover", "--scan").stderr.splitlines()[:2] == [
         "nothing is outstanding", "the engine shows nothing of any coordinator's",
     ]  # fmt: skip

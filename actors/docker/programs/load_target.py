@@ -125,16 +125,15 @@ class Process:
     def runs(self) -> bool:
         """Whether this very process still does, as one that can still be reaped does not."""
         try:
-            descriptor = os.open("stat", os.O_RDONLY, dir_fd=self._folder)
+            fields = self.read("stat").rpartition(")")[2].split()
         except OSError:
             return False
-        try:
-            fields = os.read(descriptor, 4096).decode(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
         return int(fields[STARTED]) == self._since and fields[0] not in "ZX"
+
+    def read(self, name: str) -> str:
+        """A file of its folder. Raises OSError when it is gone."""
+        with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=self._folder), encoding="utf-8", errors="replace") as file:
+            return file.read()
 
     def mount_namespace(self) -> int:
         """A descriptor of it. Raises OSError."""

@@ -1,0 +1,80 @@
+"""A scan ends stressors and removes files that are ours to remove, and leaves everybody else's."""
+
+import pytest
+
+from coordinator.faults.commands import FAULT, MARK
+from coordinator.faults.disk import DiskIoStress
+from coordinator.faults.leftovers import LeftoverState
+from coordinator.faults.looks import Undo
+from coordinator.faults.strays import Stray, StraySight
+from tests.unit.recovery.test_scan import LATER, OWN, Scene, anyio_backend, scene, told
+
+pytestmark = pytest.mark.anyio
+__all__ = ["anyio_backend"]
+
+
+def mark(instance: str = OWN, expires: float = LATER, of: str = "gone") -> str:
+    """As a fault of a coordinator bears it."""
+    return f"fault=f execution={of} instance={instance} expires={expires:.0f}"
+
+
+def see(place: Scene, *strays: tuple[str, str, str]) -> None:
+    """Kind, container and mark of each that is there."""
+    found = tuple(
+        Stray(kind="file", container=place.engine.state.find(name).id, mark=text, folder="/", name="x", number=at)
+        if kind == "file"
+        else Stray(kind="stressor", container=place.engine.state.find(name).id, mark=text, name=str(at), number=1)
+        for at, (kind, name, text) in enumerate(strays)
+    )
+    place.engine.state.strays = StraySight(strays=found, unable=("files of containers: no right",))
+
+
+def load_undo(place: Scene) -> Undo:
+    """How stressors in web are ended."""
+    spec = DiskIoStress.model_validate({"type": "disk_io_stress", "target": "t"})
+    (undo,) = spec.plan([place.engine.state.find("web").facts()]).undos
+    return undo
+
+
+async def test_what_is_ours_goes_and_the_rest_is_told() -> None:
+    """By its mark: of an execution that is over, past its deadline whosever it is; not what is at work, of others, or
+    says nothing, the last of which is left to a person.
+    """
+    async with scene() as place:
+        place.playing.add("at-work")
+        see(
+            place, ("stressor", "web", mark()), ("stressor", "web", mark(of="at-work")), ("file", "web", mark()),
+            ("stressor", "db", mark("green")), ("file", "db", mark("green", expires=1)), ("file", "db", "?"),
+        )  # fmt: skip
+        report = await place.scan().scan()
+        states = [(each.kind, each.where, each.state.value) for each in report.found]
+        assert states == [
+            ("stressor", "web", "undone"), ("stressor", "web", "kept"), ("file", "web", "undone"),
+            ("stressor", "db", "kept"), ("file", "db", "undone"), ("file", "db", "left"),
+        ]  # fmt: skip
+        (left,) = report.left
+        pid = place.engine.state.find("db").facts().pid
+        assert left.commands == (f"nsenter -t {pid} -m rm /x",)
+        assert report.unable == ("files of containers: no right",)
+        assert len(place.engine.state.strays.strays) == 3
+
+
+async def test_a_lock_over_stressors_is_released_when_they_are_gone() -> None:
+    """And stays while one of that execution is there; the command in the labels is not run."""
+    async with scene() as place:
+        await place.lock("web", load_undo(place))
+        see(place, ("stressor", "web", mark()))
+        assert told(await place.scan().scan()) == {
+            "stressor web": LeftoverState.UNDONE, "lock web": LeftoverState.UNDONE,
+        }  # fmt: skip
+        assert place.locked == 0
+
+
+async def test_a_stressor_bears_the_mark_that_is_read() -> None:
+    """What a fault tells its stressors is what a scan reads of them."""
+    async with scene() as place:
+        plan = DiskIoStress.model_validate({"type": "disk_io_stress", "target": "t"}).plan(
+            [place.engine.state.find("web").facts()]
+        )
+        (target,) = plan.filled({FAULT: "f", MARK: mark()}).targets
+        assert mark() in target.inject.shown().replace("'", "")
