@@ -216,6 +216,9 @@ def hold() -> int:
     signal.set_wakeup_fd(awake_write)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    with suppress(Failed):
+        # Whatever is loaded with the first look is not waited for when a fault is due.
+        tables()
     say({"ready": True})
     rest = b""
     heard = renewed = time.monotonic()

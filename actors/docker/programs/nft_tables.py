@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from typing import Any
 
+from actors.docker.programs import nft_library
 from actors.docker.programs.traffic import Chain
 
 LEASE_S = 10.0
@@ -28,16 +29,23 @@ def nft(script: str) -> None:
 
 def run(argv: list[str], text: str = "") -> str:
     """A program's output. Raises Failed."""
+    library = nft_library.loaded() if argv[0] == NFT else None
+    status, out, error = nft_library.ask(library, argv[1:], text) if library else started(argv, text)
+    if status != 0:
+        lines = [line for line in error.splitlines() if line.strip()]
+        raise Failed(f"{argv[0]}: " + (lines[0] if lines else f"status {status}"))
+    return out
+
+
+def started(argv: list[str], text: str) -> tuple[int, str, str]:
+    """Status, output and complaints of a program. Raises Failed."""
     try:
         done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_S)
     except FileNotFoundError:
         raise Failed(f"{argv[0]} is not installed here") from None
     except subprocess.TimeoutExpired:
         raise Failed(f"{argv[0]} did not end within {COMMAND_S} s") from None
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise Failed(f"{argv[0]}: " + (lines[0] if lines else f"status {done.returncode}"))
-    return done.stdout
+    return done.returncode, done.stdout, done.stderr
 
 
 def accepts(script: str) -> bool:
