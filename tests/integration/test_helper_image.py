@@ -11,6 +11,12 @@ from actors.docker.helper_image import TOOLS, HelperImage
 from coordinator.faults.commands import HELPER_PROGRAMS
 from tests.integration.sandbox import docker
 
+SPOKEN = f"""
+import sys
+sys.path.insert(0, "{HELPER_PROGRAMS}".removesuffix("/actors/docker/programs"))
+from actors.docker.programs import nft_library
+print(nft_library.ask(nft_library.loaded(), ["-f", "-"], "add table inet x"))
+"""
 pytestmark = pytest.mark.anyio
 
 
@@ -29,5 +35,7 @@ async def test_tools_and_the_emulator_run_inside(engine: str) -> None:
             docker(*bare, tool, name, *asks[tool])
         started = docker(*bare, "python3", name, "-I", "-S", f"{HELPER_PROGRAMS}/emulator.py")
         assert started.strip() == '{"ready": true, "queue": 31744}'
+        spoken = docker(*bare, "python3", name, "-I", "-S", "-c", SPOKEN)
+        assert spoken == "(0, '', '')", "nft's library is in it, so that no program has to be started"
     finally:
         docker("image", "rm", "--force", name)
