@@ -1,14 +1,16 @@
 """How the API holds up: a real `serve`, its health asked at a steady pace, idle and then under load in the same run.
 
-Load: many clients that follow an execution, a hundred executions queued at once, and some clients that ask for lists
-without a pause. Prints the latency of health idle and under load with their ratio, and what the process holds
-(memory, descriptors) before, during and after. Needs a Docker engine; touches no container of it.
+First many clients follow an execution to which something happens five times a second. Then, as load: as many follow one
+of a hundred executions queued at once, while some clients ask for lists without a pause. Prints the latency of health,
+asked by a process of its own, with its ratio to idle, and what the process holds (memory, descriptors) over time. Needs a
+Docker engine; touches no container of it.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import statistics
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +39,9 @@ DEFINITION = {
     "metadata": {"name": "bench"},
     "targets": {"none": {"names": ["there-is-no-such-container"], "allow_empty": True}},
     "phases": [{"name": "wait", "duration": "1s"}],
+}
+TALKATIVE = DEFINITION | {
+    "phases": [{"name": "tick", "duration": "200ms", "repeat": {"times": 1000, "every": "200ms"}}],
 }
 
 
@@ -103,17 +109,19 @@ async def measured(url: str, token: str, held: Held, options: argparse.Namespace
     async with httpx.AsyncClient(
         base_url=url, headers=headers, timeout=WITHIN_S, trust_env=False, limits=limits
     ) as http:
-        await asked(http, 1.0)
+        await asked(url, 1.0)
         held.note("idle")
-        idle = await asked(http, options.seconds)
+        idle = await asked(url, options.seconds)
+        told = await while_told(url, token, http, options)
         # Twice: what stays after the first time is pools and caches; what comes on top after the second is a leak.
         rounds = [await one_round(url, token, http, held, options) for _ in range(2)]
     busy, errors = [time for one in rounds for time in one.times], sum(one.errors for one in rounds)
     print(f"{'health ms':<28}{'p50':>12}{'p99':>14}")
-    for name, times in (("idle", idle), ("under load", busy)):
+    for name, times in (("idle", idle), (f"{options.followers} followers told", told), ("under load", busy)):
         print(f"{name:<28}{quantile(times, 50):>12.2f}{quantile(times, 99):>14.2f}")
-    ratios = [quantile(busy, part) / quantile(idle, part) for part in (50, 99)]
-    print(f"{'ratio':<28}{ratios[0]:>12.2f}{ratios[1]:>14.2f}\n")
+        ratios = [quantile(times, part) / quantile(idle, part) for part in (50, 99)]
+        print(f"{'  of idle':<28}{ratios[0]:>12.2f}{ratios[1]:>14.2f}")
+    print()
     print(f"{'process':<28}{'memory MiB':>12}{'descriptors':>14}")
     print("\n".join(held.rows))
     heard, followers = sum(one.heard for one in rounds), options.followers * len(rounds)
@@ -129,7 +137,7 @@ async def one_round(url: str, token: str, http: httpx.AsyncClient, held: Held, o
     ids = await begun(http, options.queued)
     async with following(url, token, ids[-1], options.followers) as followers:
         held.note(f"{options.followers} followers")
-        times, errors = await under_load(http, options)
+        times, errors = await under_load(url, http, options)
         held.note("under load")
         await finished(http, ids)
         heard = await asyncio.gather(*followers)
@@ -139,14 +147,33 @@ async def one_round(url: str, token: str, http: httpx.AsyncClient, held: Held, o
     return Round(times, errors, whole, held.process.num_fds())
 
 
-async def asked(http: httpx.AsyncClient, seconds: float) -> list[float]:
-    """Milliseconds that health took, asked at a steady pace."""
+async def while_told(url: str, token: str, http: httpx.AsyncClient, options: argparse.Namespace) -> list[float]:
+    """The times of health while many follow an execution that has much to tell."""
+    answer = await http.post("/api/v1/executions", json={"definition": TALKATIVE})
+    answer.raise_for_status()
+    execution_id = str(answer.json()["id"])
+    async with following(url, token, execution_id, options.followers) as followers:
+        times = await asked(url, options.seconds)
+        (await http.delete(f"/api/v1/executions/{execution_id}")).raise_for_status()
+        await asyncio.gather(*followers)
+    return times
+
+
+async def asked(url: str, seconds: float) -> list[float]:
+    """Milliseconds that health took: by another process, which has no followers to read for."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, times_of_health, url, seconds)
+
+
+def times_of_health(url: str, seconds: float) -> list[float]:
+    """Milliseconds, asked at a steady pace."""
     times = []
-    until = time.perf_counter() + seconds
-    while (at := time.perf_counter()) < until:
-        (await http.get("/api/v1/health")).raise_for_status()
-        times.append((time.perf_counter() - at) * MS)
-        await asyncio.sleep(PACE_S)
+    with httpx.Client(base_url=url, timeout=WITHIN_S, trust_env=False) as http:
+        until = time.perf_counter() + seconds
+        while (at := time.perf_counter()) < until:
+            http.get("/api/v1/health").raise_for_status()
+            times.append((time.perf_counter() - at) * MS)
+            time.sleep(PACE_S)
     return times
 
 
@@ -197,7 +224,7 @@ async def following(url: str, token: str, execution_id: str, count: int) -> Asyn
             writer.close()
 
 
-async def under_load(http: httpx.AsyncClient, options: argparse.Namespace) -> tuple[list[float], int]:
+async def under_load(url: str, http: httpx.AsyncClient, options: argparse.Namespace) -> tuple[list[float], int]:
     """The times of health while others ask without a pause, and how many of those were told of an error of ours."""
     errors = 0
 
@@ -209,7 +236,7 @@ async def under_load(http: httpx.AsyncClient, options: argparse.Namespace) -> tu
 
     askers = [asyncio.create_task(ask()) for _ in range(options.askers)]
     try:
-        return await asked(http, options.seconds), errors
+        return await asked(url, options.seconds), errors
     finally:
         for asker in askers:
             asker.cancel()

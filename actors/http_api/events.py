@@ -15,14 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
 from actors.http_api.answers import EVENTS, JSON
+from actors.http_api.frames import Broadcasts
 from actors.http_api.operations import UNAVAILABLE, Operation, Said, described
 from actors.http_api.problems import RequestRejected, invalid, wrong_field
 from coordinator.descriptors import limit
 from coordinator.ports import Control
-from coordinator.record import TimelineEntry
 
 KEEP_ALIVE_S: Final = 15.0
-"""A comment so often, so that a proxy keeps the connection and a client that went away is noticed."""
+"""A comment at least so often, so that a proxy keeps the connection and a client that went away is noticed."""
+
+SPREAD: Final = 32
+"""Different paces of such comments, down to half of the above."""
 
 MAX_STREAMS: Final = 2000
 """Streams at once. Each holds a descriptor, and half of those there are stay for the undoing of faults."""
@@ -53,10 +56,11 @@ class ServerSentEvent(BaseModel):
 def routes(control: Control, ending: anyio.Event) -> Blueprint:
     """GET of an execution's events."""
     blueprint = Blueprint("events", __name__)
+    broadcasts = Broadcasts(control, ending)
     most = min(MAX_STREAMS, limit() // 2)
     following = 0
 
-    async def counted(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async def counted(frames: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
         nonlocal following
         following += 1
         try:
@@ -82,7 +86,7 @@ def routes(control: Control, ending: anyio.Event) -> Blueprint:
             raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"})
         # Asked here, so that an unknown id is an answer of its own and not a broken stream.
         await control.execution(execution_id)
-        response = Response(counted(stream(control, execution_id, place, ending)), content_type=EVENTS)
+        response = Response(counted(stream(broadcasts, execution_id, place, ending)), content_type=EVENTS)
         response.headers["Cache-Control"] = "no-store"
         response.timeout = None  # it lasts as long as the execution
         return response
@@ -99,35 +103,20 @@ def place_of(last_event_id: str | None) -> int:
     return int(last_event_id)
 
 
-async def stream(control: Control, execution_id: str, place: int, ending: anyio.Event) -> AsyncGenerator[bytes, None]:
+async def stream(broadcasts: Broadcasts, execution_id: str, place: int, ending: anyio.Event) -> AsyncGenerator[bytes]:
     """Events until the execution is finished and all is told, or the API is stopping."""
-    while not ending.is_set():
-        entries = await _next(control, execution_id, place, ending)
-        if entries is None:
-            yield b": still there\n\n"
-            continue
-        if not entries:
-            yield b"event: end\ndata: {}\n\n"
-            return
-        for entry in entries:
-            place += 1
-            yield f"id: {place}\nevent: {entry.event}\ndata: {entry.model_dump_json()}\n\n".encode()
-
-
-async def _next(
-    control: Control, execution_id: str, place: int, ending: anyio.Event
-) -> tuple[TimelineEntry, ...] | None:
-    """What comes next; None when nothing came for a while, or the API is stopping."""
-    entries: tuple[TimelineEntry, ...] | None = None
-    with anyio.move_on_after(KEEP_ALIVE_S):
-        async with anyio.create_task_group() as group:
-
-            async def wait_for_entries() -> None:
-                nonlocal entries
-                entries = await control.timeline(execution_id, place)
-                group.cancel_scope.cancel(reason="told")
-
-            group.start_soon(wait_for_entries)
-            await ending.wait()
-            group.cancel_scope.cancel(reason="the API is stopping")
-    return entries
+    with broadcasts.following(execution_id) as frames:
+        # Not all at the same moment: what woke them together would do so for ever.
+        quiet_s = KEEP_ALIVE_S * (1 - (frames.followers % SPREAD) / (2 * SPREAD))
+        while not ending.is_set():
+            found: list[bytes] | None = None
+            with anyio.move_on_after(quiet_s):
+                found = await frames.after(place)
+            if found is None:
+                yield b": still there\n\n"
+            elif found:
+                place += len(found)
+                yield b"".join(found)
+            elif not ending.is_set():
+                yield b"event: end\ndata: {}\n\n"
+                return

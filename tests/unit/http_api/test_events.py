@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from actors.http_api.events import stream
+from actors.http_api.frames import Broadcasts
 from tests.unit.http_api.conftest import Client
 from tests.unit.http_api.memory_control import MemoryControl
 
@@ -58,7 +59,7 @@ async def test_events_come_as_they_happen_and_end_with_the_api(client: Client, c
     execution_id = await begun(client)
     control.live = True
     ending = anyio.Event()
-    frames = stream(control, execution_id, 0, ending)
+    frames = stream(Broadcasts(control, ending), execution_id, 0, ending)
     async with anyio.create_task_group() as group:
         for event in ("one", "two"):
             group.start_soon(anyio.lowlevel.checkpoint)
