@@ -2,8 +2,8 @@
 
 First many clients follow an execution to which something happens five times a second. Then, as load: as many follow one
 of a hundred executions queued at once, while some clients ask for lists without a pause. Prints the latency of health,
-asked by a process of its own, with its ratio to idle, and what the process holds (memory, descriptors) over time. Needs a
-Docker engine; touches no container of it.
+asked by a process of its own, with its ratio to idle, and what the process holds (memory, descriptors) over time. It
+needs a Docker engine and touches no container of it.
 """
 
 import argparse

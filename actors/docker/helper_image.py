@@ -37,9 +37,12 @@ TOOLS: Final = {"ip": "iproute2", "nft": "nftables", "tc": "iproute2"}
 """What faults of the network are made with, and the package that brings each."""
 
 DISTRIBUTIONS: Final = tuple(
-    path for each in ("normal", "pareto") for path in Path("/usr/lib").glob(f"**/tc/{each}.dist")
+    path
+    for each in ("normal", "pareto")
+    for folder in ("tc", "*/tc")
+    for path in Path("/usr/lib").glob(f"{folder}/{each}.dist")
 )
-"""What `tc` reads for netem's jitter."""
+"""What `tc` reads for netem's jitter. Looked for where it can be: all of /usr/lib would take every start a second."""
 
 # Not a role: the role is put on the container, and one made by hand from this image is nobody's helper.
 LABEL_IMAGE: Final = "test-coordinator.image=helper"

@@ -15,7 +15,7 @@ import anyio
 from coordinator.ports import Control
 from coordinator.record import TimelineEntry
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 4
 """Clients that are woken in one turn of the event loop. Each that is on its way wakes one more."""
 
 TOGETHER: Final = 64
