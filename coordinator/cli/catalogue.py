@@ -19,7 +19,7 @@ from coordinator.faults.facts import Value
 if TYPE_CHECKING:
     from pydantic import BaseModel, JsonValue
 
-WIDTH: Final = 80
+WIDTH: Final = 78
 """Columns of the variables in the list of scenarios."""
 _WRITTEN_BY_TYPE: Final = ("type",)
 

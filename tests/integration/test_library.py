@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,75 +10,64 @@ from typing import Any
 import pytest
 
 from coordinator.scenarios.parse import builtin_names
-from tests.integration.coordinator_process import Coordinator, coordinator, eventually
+from tests.integration.coordinator_process import Coordinator, coordinator
 from tests.integration.sandbox import Container, Sandbox
+from tests.integration.services import free_port
 
 # All of them are played by the first test.
 pytestmark = pytest.mark.timeout(300)
 
-LANES = 4
-WITHIN_S = 120.0
+LANES = 5
+LONG = ("game-day", "oom-kill", "crash-and-recover", "cascading-failure", "rolling-restart")
 SERVICE = "/srv/service.py"
 # Short, and with nothing asked of a machine that may be busy: what is to be seen is that each fault comes and goes.
-SHORT = {
-    name: "1s"
-    for name in (
-        "outage",
-        "slow",
-        "lossy",
-        "starved",
-        "pressed",
-        "narrow",
-        "split",
-        "step",
-        "trouble",
-        "full",
-        "skewed",
-    )
-}
+SHORT = dict.fromkeys(
+    ("outage", "slow", "lossy", "starved", "pressed", "narrow", "split", "step", "trouble", "full", "skewed"), "1s"
+)
 LENIENT = {
     **dict.fromkeys(("availability", "when_slow", "when_lossy", "when_gone"), "0%"),
     **dict.fromkeys(("recovery", "p95", "longest_gap", "whole_again"), "60s"),
-    **{"steady": "500ms", "pace": "200ms", "grace": "1s", "watch": "4s", "size": "16m", "limit": "24m"},
+    # Long enough for three good samples in a row.
+    "steady": "1s",
+    "pace": "250ms",
+    **dict.fromkeys(("size", "limit"), "24m"),
+    "grace": "1s",
+    "watch": "8s",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A front that restarts when it crashes, and three replicas."""
+    """A front that restarts when it crashes, and two replicas."""
 
     front: Container
     replicas: tuple[Container, ...]
-    label: str
+    lane: str
 
     @classmethod
     def up(cls, containers: Sandbox, number: int) -> System:
         """Bring one up."""
-        network = containers.network()
-        label = f"{containers.label}-{number}"
-        key, _, value = label.partition("=")
-        replicas = tuple(
-            containers.run(
-                "replica", command=["python3", SERVICE, "replica", "r"], labels={f"{key}.lane": value},
-                options=["--network", network],
-            )
-            for _ in range(3)
-        )  # fmt: skip
-        front = containers.run(
-            "front", command=["python3", SERVICE, "front", *(each.name for each in replicas)],
-            options=["--network", network, "--publish", "127.0.0.1::8000", "--restart", "on-failure"],
-        )  # fmt: skip
-        return cls(front, replicas, f"{key}.lane={value}")
+        network, lane = containers.network(), f"{containers.tag}-{number}"
+
+        def run(role: str, *names: str, options: Sequence[str] = ()) -> Container:
+            labels = {"lane": lane, "role": f"{lane}-{role}"}
+            command = ["python3", SERVICE, role, *names]
+            return containers.run(role, command=command, labels=labels, options=["--network", network, *options])
+
+        replicas = (run("replica", "a"), run("replica", "b"))
+        # A port that the engine chooses is another one after a restart.
+        published = ("--publish", f"127.0.0.1:{free_port()}:8000", "--restart", "on-failure")
+        return cls(run("front", *(each.name for each in replicas), options=published), replicas, lane)
 
     def variables(self, name: str) -> dict[str, str]:
         """What points a scenario at it."""
         dependency = name in {"stop-dependency", "slow-dependency", "cascading-failure"}
-        first, second = self.replicas[:2]
+        first, second = self.replicas
         return {
             "url": f"http://127.0.0.1:{self.front.published(8000)}/",
             "container": (first if dependency else self.front).name,
             "dependency": first.name,
-            "label": self.label,
+            "label": f"lane={self.lane}" if name == "split-brain" else f"role={self.lane}-replica",
             "first": first.name,
             "second": second.name,
             "host": first.address,
@@ -101,7 +90,8 @@ def play(made: Coordinator, system: System, name: str) -> dict[str, Any]:
     answer = made.call("POST", "/api/v1/executions", json=asked)
     assert answer.status_code == 202, answer.text
     identity = answer.json()["id"]
-    eventually(lambda: made.execution(identity)["state"] == "finished", f"the end of {name}", within_s=WITHIN_S)
+    # Ends with the execution: nobody asks again and again on a machine that has enough to do.
+    made.call("GET", f"/api/v1/executions/{identity}/events")
     return made.execution(identity)
 
 
@@ -112,8 +102,7 @@ def played(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Map
     try:
         with coordinator(tmp_path_factory.mktemp("library")) as made, ThreadPoolExecutor(LANES) as lanes:
             made.start()
-            systems = list(lanes.map(lambda number: System.up(containers, number), range(LANES)))
-            free = systems.copy()
+            free = [System.up(containers, number) for number in range(LANES)]
 
             def next_one(name: str) -> dict[str, Any]:
                 system = free.pop()
@@ -122,7 +111,9 @@ def played(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Map
                 finally:
                     free.append(system)
 
-            yield {name: lanes.submit(next_one, name) for name in builtin_names()}
+            # The longest first, so that the lanes end together.
+            names = sorted(builtin_names(), key=lambda name: name not in LONG)
+            yield {name: lanes.submit(next_one, name) for name in names}
     finally:
         containers.close()
 
@@ -133,5 +124,5 @@ def test_a_scenario_of_the_library_is_played(played: Mapping[str, Future[dict[st
     execution = played[name].result()
     outcomes = [(one["type"], each["outcome"]) for one in execution["faults"] for each in one["targets"]]
     assert outcomes
-    assert {outcome for _, outcome in outcomes} == {"effective"}, outcomes
+    assert [one for one in outcomes if not one[1].startswith("effective")] == []
     assert (execution["verdict"], execution["undo"]) == ("passed", "complete"), execution["reason"]

@@ -1,5 +1,7 @@
 """The built-in scenarios and the starter: valid by every measure, and usable as they are."""
 
+import re
+
 import jsonschema
 import pytest
 import yaml
@@ -8,7 +10,9 @@ from coordinator.errors import InvalidScenario, NotFound
 from coordinator.scenarios.parse import builtin_names, builtin_text, parse, schema, starter_text
 from coordinator.scenarios.probes import HttpProbe
 from coordinator.scenarios.slips import loopback_probes
+from tests.conftest import ROOT
 
+PAGE = (ROOT / "docs" / "reference" / "library.md").read_text()
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 TEXTS = {**{name: builtin_text(name) for name in builtin_names()}, "my-first-scenario": starter_text()}
 
@@ -18,11 +22,22 @@ def loaded(text: str) -> object:
     return yaml.safe_load(text)
 
 
-def test_all_are_there() -> None:
-    """The library holds what the documentation says."""
-    assert builtin_names() == (
-        "crash-and-recover", "kill-one-replica", "pause-service", "restart-service", "stop-dependency"
-    )  # fmt: skip
+@pytest.mark.parametrize("name", builtin_names())
+def test_the_page_tells_of_it(name: str) -> None:
+    """The library's page has its description and each variable with default and meaning, as its own comments say."""
+    _, _, after = PAGE.partition(f"\n## {name}\n")
+    section, _, _ = after.partition("\n## ")
+    scenario = parse(TEXTS[name], file=name).scenario
+    assert scenario.metadata.description in section
+    meanings = dict(re.findall(r"^  (\w+): .*?  +# (.*)$", TEXTS[name], flags=re.MULTILINE))
+    for variable, default in scenario.variables.items():
+        assert f"| `{variable}` | `{default}` | {meanings[variable]} |" in section
+    assert "**If it fails**: " in section
+
+
+def test_the_page_tells_of_no_other() -> None:
+    """Each heading of the page is a scenario that is there."""
+    assert sorted(re.findall(r"^## (.*)$", PAGE, flags=re.MULTILINE)) == list(builtin_names())
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -43,14 +58,16 @@ def test_a_built_in_scenario_follows_the_published_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", builtin_names())
 def test_a_built_in_scenario_is_pointed_elsewhere_by_variables(name: str) -> None:
-    """Address and target come from --var; none is extended from another."""
-    address = {"url": "http://10.1.2.3:9/x"}
-    who = {"label": "app=shop"} if name == "kill-one-replica" else {"container": "shop"}
-    scenario = parse(builtin_text(name), file=name, variables={**address, **who}).scenario
+    """Address and targets come from --var; none is extended from another."""
+    variables = parse(builtin_text(name), file=name).scenario.variables
+    who = {key: f"shop-{key}" for key in ("container", "dependency", "first", "second") if key in variables}
+    label = {"label": "app=shop"} if "label" in variables else {}
+    given = {"url": "http://10.1.2.3:9/x", **who, **label}
+    scenario = parse(builtin_text(name), file=name, variables=given).scenario
     assert scenario.extends is None
     assert [probe.url for probe in scenario.probes.values() if isinstance(probe, HttpProbe)] == ["http://10.1.2.3:9/x"]
-    (target,) = scenario.targets.values()
-    assert target.labels == {"app": "shop"} or target.names == ("shop",)
+    assert {named for target in scenario.targets.values() for named in target.names} == set(who.values())
+    assert [target.labels for target in scenario.targets.values() if target.labels] == [{"app": "shop"}] * len(label)
     assert loopback_probes(scenario) == ()
     assert loopback_probes(parse(builtin_text(name), file=name).scenario) == ("api",)
 
