@@ -29,7 +29,7 @@ def test_the_page_tells_of_it(name: str) -> None:
     section, _, _ = after.partition("\n## ")
     scenario = parse(TEXTS[name], file=name).scenario
     assert scenario.metadata.description in section
-    meanings: dict[str, str] = dict(re.findall(r"^  (\w+): .*?  +# (.*)$", TEXTS[name], flags=re.MULTILINE))
+    meanings = {told[1]: told[2] for told in re.finditer(r"^  (\w+): .*?  +# (.*)$", TEXTS[name], flags=re.MULTILINE)}
     for variable, default in scenario.variables.items():
         assert f"| `{variable}` | `{default}` | {meanings[variable]} |" in section
     assert "**If it fails**: " in section
