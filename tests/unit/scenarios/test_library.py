@@ -62,7 +62,7 @@ def test_a_built_in_scenario_is_pointed_elsewhere_by_variables(name: str) -> Non
     variables = parse(builtin_text(name), file=name).scenario.variables
     who = {key: f"shop-{key}" for key in ("container", "dependency", "first", "second") if key in variables}
     label: dict[str, str] = {"label": "app=shop"} if "label" in variables else {}
-    given = {"url": "http://10.1.2.3:9/x", **who, **label}
+    given = {"url": "http://10.1.2.3:9/x"} | who | label
     scenario = parse(builtin_text(name), file=name, variables=given).scenario
     assert scenario.extends is None
     assert [probe.url for probe in scenario.probes.values() if isinstance(probe, HttpProbe)] == ["http://10.1.2.3:9/x"]
