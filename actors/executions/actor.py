@@ -274,7 +274,7 @@ class ExecutionsActor:
         return make_plan(
             parsed.scenario, parsed.variables, await self._tools.facts.containers(), self._rules.policy, seed,
             faults_disabled=self._rules.faults_disabled, injection_enabled=self._rules.injection_enabled,
-            shutdown_deadline_s=self._rules.shutdown_deadline_s,
+            shutdown_deadline_s=self._rules.shutdown_deadline_s, in_container=self._rules.in_container,
         )  # fmt: skip
 
     # ------------------------------------------------------------ for the interfaces

@@ -6,6 +6,7 @@ import difflib
 from urllib.parse import urlsplit
 
 from actors.data_adapter.config import AdapterConfig
+from coordinator.deaf_socket import in_container
 from coordinator.errors import InvalidSettings
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.targeting import Policy
@@ -28,6 +29,7 @@ def rules_of(settings: Settings) -> Rules:
         injection_enabled=settings.chaos_injection_enabled,
         timeout_s=settings.scenario_timeout_seconds,
         shutdown_deadline_s=settings.shutdown_deadline_seconds,
+        in_container=in_container(),
         environment=Environment(
             service=settings.service_name,
             instance=settings.service_instance_name,

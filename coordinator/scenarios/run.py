@@ -212,6 +212,7 @@ class Player:
             plan = make_plan(
                 stage.scenario, execution.variables, containers, self._rules.policy, execution.seed,
                 faults_disabled=self._rules.faults_disabled, injection_enabled=self._rules.injection_enabled,
+                in_container=self._rules.in_container,
             )  # fmt: skip
             self._journal.set(plan_hash=plan.hash, targets=plan.targets)
             self._tell_plan(plan, {container.id: container for container in containers})

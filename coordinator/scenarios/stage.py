@@ -31,6 +31,8 @@ class Rules:
     injection_enabled: bool = True
     timeout_s: float = 3600.0
     shutdown_deadline_s: float = math.inf
+    in_container: bool = False
+    """Whether the coordinator runs in one, where loopback addresses are its own."""
     environment: Environment | None = None
     """What an execution's record says of who played it."""
 

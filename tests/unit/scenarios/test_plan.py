@@ -262,6 +262,22 @@ def test_undos_that_outlast_a_stop_are_warned_of() -> None:
     assert not warned(100)
 
 
+def test_probes_of_the_own_container_are_warned_of() -> None:
+    """Where the coordinator runs in a container, a probe of a loopback address names itself in the plan."""
+    probes = "probes: {own: {type: tcp, host: localhost, port: 1}, other: {type: tcp, host: db, port: 1}, "
+    parsed = parse(BODY.replace("probes: {", probes), file="f")
+
+    def warned(*, in_container: bool) -> list[str]:
+        plan = make_plan(
+            parsed.scenario, parsed.variables, (A, B), Policy(opt_in=False), 1,
+            faults_disabled=(), injection_enabled=True, in_container=in_container,
+        )  # fmt: skip
+        return [line.split(" looks")[0] for line in plan.warnings if "loopback" in line]
+
+    assert warned(in_container=True) == ["probe own"]
+    assert warned(in_container=False) == []
+
+
 def test_on_the_wire_a_planned_fault_is_named_as_the_api_names_things() -> None:
     """Durations end in `_s`, the class is `class`, and what was written can be read."""
     plan = planned()
