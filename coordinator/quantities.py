@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from coordinator.faults.facts import Value
 
 DURATION_ALLOWED: Final = "a duration with its unit, like 250ms, 2s, 1.5m or 1h"
+OFFSET_ALLOWED: Final = "a duration with its unit, like 90s or 1h, with a minus for the other way: -1h"
 PERCENT_ALLOWED: Final = "a percentage like 12.5%, from 0% to 100%"
 SIZE_ALLOWED: Final = "a size with its unit, like 64k, 512m or 1g"
 RATE_ALLOWED: Final = "a rate with its unit, like 64kbit, 1mbit or 2.5gbit, from 8kbit to 100gbit"
@@ -40,6 +41,16 @@ def parse_duration(text: object) -> float:
         message = f"{DURATION_ALLOWED}{hint}"
         raise ValueError(message)
     return float(match[1]) * _DURATION_UNITS[match[2]]
+
+
+def parse_offset(text: object) -> float:
+    """Seconds of a duration that may have a sign; raises ValueError that says what is allowed."""
+    written = str(text).strip()
+    unsigned = written.removeprefix("-") if written.startswith("-") else written.removeprefix("+")
+    if _DURATION.fullmatch(unsigned) is None:
+        message = OFFSET_ALLOWED
+        raise ValueError(message)
+    return parse_duration(unsigned) * (-1 if written.startswith("-") else 1)
 
 
 def parse_percent(text: object) -> float:
@@ -95,6 +106,14 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "description": DURATION_ALLOWED}),
 ]
 """Seconds, written with a unit."""
+
+OFFSET_PATTERN: Final = r"^[-+]?\d+(\.\d+)?\s*(ms|s|m|h)$"
+Offset = Annotated[
+    float,
+    BeforeValidator(parse_offset),
+    WithJsonSchema({"type": "string", "pattern": OFFSET_PATTERN, "description": OFFSET_ALLOWED}),
+]
+"""Seconds forward, or with a minus back, written with a unit."""
 
 Percent = Annotated[
     float,

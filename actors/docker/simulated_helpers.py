@@ -10,6 +10,7 @@ import anyio
 
 from actors.docker.programs.hosts import packed, unpacked
 from actors.docker.simulated_state import EngineError, SimulatedContainer
+from coordinator.faults.clock import CLOCK_PROGRAM
 from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NETNS_PROGRAM, STRESS_PROGRAM
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.limits import LIMITS_PROGRAM
@@ -55,6 +56,7 @@ def helper_program(
         LIMITS_PROGRAM: ("helper", programs.limits),
         STRESS_PROGRAM: ("helper", programs.loads),
         SIGNALS_PROGRAM: ("helper", programs.limits),
+        CLOCK_PROGRAM: ("helper", programs.limits),
         CRASH_PROGRAM: ("helper", programs.crash),
     }
     return works.get(path)
@@ -84,7 +86,7 @@ class _Programs:
                 self.engine.die(reference)
 
     async def limits(self) -> None:
-        """What limits.py and signals.py do to a container, whose run holds it."""
+        """What limits.py, signals.py and clock.py do to a container, whose run holds it."""
         what, fault, *limit, reference = self.asked
         kind = limit[0] if len(limit) == len(("kind", "value")) else fault
         await self._begun(reference)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand, Outcome, in_namespace
 from coordinator.faults.disk import INSIDE
 from coordinator.faults.facts import Value
-from coordinator.faults.lifecycle import AMONG_PROCESSES
+from coordinator.faults.lifecycle import among_processes
 from coordinator.faults.limits import beside_cgroups
 from coordinator.faults.model import FaultSpec
 
@@ -69,10 +69,10 @@ def attempts() -> tuple[DockerCommand, DockerCommand, DockerCommand, DockerComma
     place = network.index("--network") + 1
     # The program is last but for what it is asked.
     in_network = (*network[:place], "none", *network[place + 1 : -2], ABILITIES_PROGRAM, *NETWORK)
-    among_processes = (*AMONG_PROCESSES, ABILITIES_PROGRAM, "processes")
+    beside_processes = (*among_processes("KILL", "SYS_PTRACE"), ABILITIES_PROGRAM, "processes")
     return (
         DockerCommand(argv=in_network, deadline_s=DEADLINE_S),
-        DockerCommand(argv=among_processes, deadline_s=DEADLINE_S),
+        DockerCommand(argv=beside_processes, deadline_s=DEADLINE_S),
         beside_cgroups(ABILITIES_PROGRAM, "cgroups").model_copy(update={"deadline_s": DEADLINE_S}),
         beside_cgroups(ABILITIES_PROGRAM, "mounts", capabilities=INSIDE).model_copy(update={"deadline_s": DEADLINE_S}),
     )

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 from coordinator.errors import NotFound
 from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.blackhole import NetworkBlackhole
+from coordinator.faults.clock import ClockSkew
 from coordinator.faults.commentary import COMMENTS
 from coordinator.faults.disk import DiskIoStress
 from coordinator.faults.execute import ExecFault
@@ -31,7 +32,14 @@ from coordinator.faults.names import DnsFailure
 from coordinator.faults.network import NetworkPartition
 from coordinator.faults.processes import ProcessFreeze, ProcessKill
 from coordinator.faults.stress import CpuStress, MemoryStress
-from coordinator.quantities import DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN, SIZE_PATTERN, show_duration
+from coordinator.quantities import (
+    DURATION_PATTERN,
+    OFFSET_PATTERN,
+    PERCENT_PATTERN,
+    RATE_PATTERN,
+    SIZE_PATTERN,
+    show_duration,
+)
 from coordinator.record import FaultClass
 
 Fault = (
@@ -59,6 +67,7 @@ Fault = (
     | CpuLimit
     | MemoryLimit
     | PidExhaustion
+    | ClockSkew
     | HttpCall
 )
 AnyFault = Annotated[Fault, Field(discriminator="type")]
@@ -91,6 +100,7 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "cpu_limit": CpuLimit,
     "memory_limit": MemoryLimit,
     "pid_exhaustion": PidExhaustion,
+    "clock_skew": ClockSkew,
     "http_call": HttpCall,
 }
 """Every name a scenario may write under `type`, aliases included."""
@@ -120,6 +130,7 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     CpuLimit: "{type: cpu_limit, target: replica, cpus: 0.2, at: 1s, for: 10s}",
     MemoryLimit: "{type: memory_limit, target: replica, limit: 64m, at: 1s, for: 10s}",
     PidExhaustion: "{type: pid_exhaustion, target: replica, leave: 5, at: 1s, for: 10s}",
+    ClockSkew: "{type: clock_skew, target: replica, offset: -1h, at: 1s, for: 10s}",
     HttpCall: "{type: http_call, target: replica, inject: {port: 8000, path: /chaos, json: {errors: 30}},"
     " undo: {method: DELETE, port: 8000, path: /chaos}, at: 1s, for: 10s}",
 }
@@ -200,7 +211,8 @@ def _unit(field: Mapping[str, JsonValue]) -> str:
     alternatives = field.get("anyOf")
     forms = alternatives if isinstance(alternatives, list) else [dict(field)]
     written = {
-        DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size", RATE_PATTERN: "rate",
+        DURATION_PATTERN: "duration", OFFSET_PATTERN: "duration",
+        PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size", RATE_PATTERN: "rate",
     }  # fmt: skip
     for form in forms:
         pattern = form.get("pattern") if isinstance(form, dict) else None

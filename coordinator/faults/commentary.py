@@ -106,7 +106,7 @@ COMMENTS: Final[Mapping[str, Comment]] = {
         "ChaosBlade disk fill, Litmus disk-fill, Gremlin Disk, Steadybit Fill Disk",
     ),
     "clock_skew": Comment(
-        "the time is read back from the patched process",
+        "the code of every process is read back; before, one of the helper's own is seen to tell the other time",
         "Chaos Mesh TimeChaos; of the whole host: Jepsen bump, ChaosBlade time travel, Gremlin Time Travel",
     ),
     "http_call": Comment("the status of the answer", "Chaos Toolkit's http provider"),

@@ -118,16 +118,20 @@ class ContainerKill(FaultSpec):
         return each_running(containers, one)
 
 
-AMONG_PROCESSES: Final = (
-    "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
-    "--read-only", "--network", "none", "--pid", "host", "--userns", "host", "--user", "0:0",
-    "--cap-drop", "ALL", "--cap-add", "KILL", "--security-opt", "apparmor=unconfined",
-    "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S",
-)  # fmt: skip
-"""Removed by the engine when it ends, a moment later; what it needs is the host's processes and to signal them, which
-an AppArmor profile would allow for containers of the same profile alone. A program follows.
-"""
-CRASH: Final = (*AMONG_PROCESSES, f"{HELPER_PROGRAMS}/crash.py", MANY)
+def among_processes(*capabilities: str) -> tuple[str, ...]:
+    """A helper among the host's processes, with these rights over them; a program follows. The engine removes it when
+    it ends, a moment later. An AppArmor profile would allow it to signal containers of the same profile alone.
+    """
+    allowed = [part for each in capabilities for part in ("--cap-add", each)]
+    return (
+        "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
+        "--read-only", "--network", "none", "--pid", "host", "--userns", "host", "--user", "0:0",
+        "--cap-drop", "ALL", *allowed, "--security-opt", "apparmor=unconfined",
+        "--entrypoint", "python3", HELPER_IMAGE, "-I", "-S",
+    )  # fmt: skip
+
+
+CRASH: Final = (*among_processes("KILL"), f"{HELPER_PROGRAMS}/crash.py", MANY)
 
 
 class ContainerCrash(FaultSpec):

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from coordinator.faults.commands import HELPER_PROGRAMS, MARK, DockerCommand
 from coordinator.faults.facts import ContainerFacts
-from coordinator.faults.lifecycle import AMONG_PROCESSES, SIGNALS, each_running, signal_name
+from coordinator.faults.lifecycle import SIGNALS, among_processes, each_running, signal_name
 from coordinator.faults.limits import DEADLINE_S, CgroupFault
 from coordinator.faults.looks import Look, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
@@ -101,7 +101,7 @@ class ProcessKill(ProcessFault):
         def one(container: ContainerFacts) -> tuple[DockerCommand, Look, Undo | None]:
             asked = ("kill", *self.meant, str(SIGNALS[self.signal]), container.id)
             return (
-                DockerCommand(argv=(*AMONG_PROCESSES, SIGNALS_PROGRAM, *asked), deadline_s=DEADLINE_S),
+                DockerCommand(argv=(*among_processes("KILL"), SIGNALS_PROGRAM, *asked), deadline_s=DEADLINE_S),
                 Succeeded(),
                 None,
             )

@@ -28,7 +28,7 @@ RENEWS: Final = ENDS_A_RUN | {"network_disconnect"}
 """After these a container has another network namespace, or another end of a network in it."""
 
 NOT_FROM_LABELS: Final = frozenset({
-    "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze",
+    "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze", "clock_skew",
 })  # fmt: skip
 """Their undos are in the ledger alone."""
 
@@ -257,6 +257,10 @@ def _stopped(dice: random.Random) -> dict[str, object]:
     return {**_anyone(dice), "name": dice.choice(("sleep", "sh"))}
 
 
+def _skewed(dice: random.Random) -> dict[str, object]:
+    return {**_anyone(dice), "offset": dice.choice(("1h", "-90s", "250ms"))}
+
+
 def _disconnected(dice: random.Random) -> dict[str, object]:
     target, network = dice.choice((("api", "front"), ("api", "back"), ("web", "front"), ("job", "back")))
     return {"target": target, "network": network}
@@ -281,6 +285,7 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
     "container_restart": _graceful,
     "container_pause": _anyone,
     "process_freeze": _stopped,
+    "clock_skew": _skewed,
     "exec": _command,
     "network_disconnect": _disconnected,
     "network_partition": _cut_off,

@@ -136,8 +136,19 @@ def _limits(groups: Mapping[str, Path]) -> str:
     return "\n".join(texts + kept)
 
 
+def _code(pid: str) -> bytes:
+    """What the kernel gave a process for telling the time, as it is now. Raises OSError."""
+    row = next(row for row in Path(f"/proc/{pid}/maps").read_text().splitlines() if row.endswith("[vdso]"))
+    start, end = (int(part, 16) for part in row.split()[0].split("-"))
+    with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+        memory.seek(start)
+        return memory.read(end - start)
+
+
 def _processes(groups: Mapping[str, Path]) -> str:
-    """Command lines, and which are stopped by a signal. The engine's health checks and execs come and go."""
+    """Command lines, which are stopped by a signal, and which tell the time by other code than the kernel's. The
+    engine's health checks and execs come and go.
+    """
     folder = next((groups[name] for name in ("pids", "") if name in groups), None)
     found = []
     for pid in _lines(folder / "cgroup.procs").split() if folder is not None else ():
@@ -145,9 +156,10 @@ def _processes(groups: Mapping[str, Path]) -> str:
             command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
             score = Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
-        except OSError:
+            own = _code(pid) == _code("self")
+        except (OSError, StopIteration):
             continue
-        found.append(f"{command}oom {score}{' stopped' if state in 'Tt' else ''}")
+        found.append(f"{command}oom {score}{' stopped' if state in 'Tt' else ''}{'' if own else ' skewed'}")
     return "\n".join(sorted(found))
 
 

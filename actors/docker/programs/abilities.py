@@ -1,7 +1,7 @@
 """Tries what faults are made with, in a place of its own where nothing outside is touched, and prints what came of it.
 
     abilities.py network      in a network namespace that nobody uses: it ends with this program, and all in it
-    abilities.py processes    in the host's process namespace; only looks
+    abilities.py processes    in the host's process namespace; only looks, but for a process of its own
     abilities.py cgroups      beside the host's cgroups; only in the one it is in itself
     abilities.py mounts       the same, and in the mount namespace of what started it; only looks there
 
@@ -22,7 +22,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Final
 
-from actors.docker.programs import inside, limits, queue_rules
+from actors.docker.programs import clock, inside, limits, queue_rules, vdso
 from actors.docker.programs.crash import cgroup_of, started
 from actors.docker.programs.load_target import Process
 
@@ -31,6 +31,7 @@ COMMAND_S = 3
 TABLE = "tc_probe"
 IFB = "tcifb0"
 CAP_KILL: Final = 5
+HOUR_NS: Final = 3600 * vdso.NS
 ROUTES: Final = ("/proc/net/route", "/proc/net/ipv6_route")
 
 LEASES: Final = f"""table inet {TABLE} {{
@@ -195,6 +196,15 @@ def kill() -> None:
         raise Missing(f"a process outside cannot be signalled: {error.strerror}") from None
 
 
+def skew() -> None:
+    """The clock of a process of its own is set an hour forward. Raises Missing."""
+    try:
+        own = clock.pristine()
+        clock.proved(own, vdso.patch(own, "probe", HOUR_NS), HOUR_NS)
+    except (limits.Failed, vdso.Unknown) as error:
+        raise Missing(str(error)) from None
+
+
 # ---------------------------------------------------------------- cgroups
 
 
@@ -266,7 +276,7 @@ CGROUPS: Final[dict[str, Callable[[], None]]] = {
     "cgroup_record": cgroup_record,
     "cgroup_join": cgroup_join,
 }
-PROCESSES: Final[dict[str, Callable[[], None]]] = {"processes": processes, "kill": kill}
+PROCESSES: Final[dict[str, Callable[[], None]]] = {"processes": processes, "kill": kill, "clock": skew}
 BESIDE: Final = CGROUPS | {"processes": processes}
 KINDS: Final = {
     "network": NETWORK,

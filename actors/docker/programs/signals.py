@@ -98,13 +98,18 @@ def stopped(pid: int) -> bool:
     return STOPPED.union(OVER).issuperset(states)
 
 
-def matching(by: str, text: str, container: str) -> list[Process]:
-    """The processes of a container that are meant, whatever their state. Raises Failed where none is."""
+def living(container: str) -> list[Process]:
+    """Its own processes, whatever their state. Raises Failed where none is seen."""
     inside = [pid for pid, cgroup in cgroups().items() if container in cgroup]
     if not inside:
         raise Failed(UNSEEN)
-    living = [each for each in map(look, inside) if each is not None and each.state not in OVER]
-    own = [each for each in living if asked_in(each.words) is None]
+    found = [each for each in map(look, inside) if each is not None and each.state not in OVER]
+    return [each for each in found if asked_in(each.words) is None]
+
+
+def matching(by: str, text: str, container: str) -> list[Process]:
+    """The processes of a container that are meant. Raises Failed where none is."""
+    own = living(container)
     found = [each for each in own if each.named(by, text)]
     if not found:
         names = ", ".join(sorted({each.name for each in own})[:10])

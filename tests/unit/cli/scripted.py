@@ -205,7 +205,10 @@ async def helper_image_error(settings: Settings) -> tuple[str, str]:
 async def try_abilities(settings: Settings) -> Abilities:
     """Everything works by helpers; the host is another."""
     shaping = ("ifb", "nft_forward", "nft_egress", "tc_htb")
-    network, processes = ("nft_leases", "nft_queue", "nft_reject", "raw_packets", *shaping), ("processes", "kill")
+    network, processes = (
+        ("nft_leases", "nft_queue", "nft_reject", "raw_packets", *shaping),
+        ("processes", "kill", "clock"),
+    )
     cgroups = ("processes", "cgroup_write", "cgroup_record", "cgroup_join")
     helper, among, beside, inside = (
         Way(state="tried", abilities=dict.fromkeys(works, ""))

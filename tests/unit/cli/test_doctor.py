@@ -29,7 +29,7 @@ WELL = Findings(
     stores={"postgres": "", "redis": "redis://:***@h"},
     abilities=Abilities(
         helper=Way(state="tried", abilities=dict.fromkeys(NETWORK, "")),
-        processes=Way(state="tried", abilities={"processes": "", "kill": ""}),
+        processes=Way(state="tried", abilities={"processes": "", "kill": "", "clock": ""}),
         cgroups=Way(state="tried", abilities=dict.fromkeys(CGROUPS, "")),
         mounts=Way(state="tried", abilities=dict.fromkeys((*CGROUPS, "mount_namespace"), "")),
         host=Way(state="not here", why="not root"),

@@ -22,7 +22,7 @@ from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import Outcome, in_namespace
 from coordinator.faults.disk import INSIDE
-from coordinator.faults.lifecycle import CRASH, ContainerCrash, ContainerPause
+from coordinator.faults.lifecycle import ContainerCrash, ContainerPause, among_processes
 from coordinator.faults.limits import CpuLimit, beside_cgroups
 from coordinator.faults.network import NetworkPartition
 from coordinator.faults.stress import CpuStress
@@ -50,7 +50,7 @@ def test_what_tries_has_the_rights_of_what_acts() -> None:
     assert [(a, b) for a, b in zip(network.argv, acting, strict=True) if a != b] == [
         ("none", "container:x"), (ABILITIES_PROGRAM, acting[-2]), ("network", "look"),
     ]  # fmt: skip
-    assert processes.argv == (*CRASH[:-2], ABILITIES_PROGRAM, "processes")
+    assert processes.argv == (*among_processes("KILL", "SYS_PTRACE"), ABILITIES_PROGRAM, "processes")
     limiting = beside_cgroups("x", "y").argv
     assert cgroups.argv == (*limiting[:-2], ABILITIES_PROGRAM, "cgroups")
     assert mounts.argv == (*beside_cgroups("x", "y", capabilities=INSIDE).argv[:-2], ABILITIES_PROGRAM, "mounts")

@@ -34,7 +34,7 @@ def test_it_answers_in_one_line() -> None:
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     found = json.loads(line)
-    assert found.keys() == {"processes", "kill"}
+    assert found.keys() == {"processes", "kill", "clock"}
     assert found["processes"] == ""
 
 
