@@ -278,6 +278,27 @@ def _crowded(dice: random.Random) -> dict[str, object]:
     return {**_anyone(dice), "leave": dice.randint(0, 3)}
 
 
+def _busy(dice: random.Random) -> dict[str, object]:
+    return {**_anyone(dice), "workers": dice.choice((1, 2)), "load": "20%"}
+
+
+def _full(dice: random.Random) -> dict[str, object]:
+    return {**_anyone(dice), "size": dice.choice(("4m", "16m"))}
+
+
+def _writing(dice: random.Random) -> dict[str, object]:
+    return {**_anyone(dice), "path": dice.choice(("/", "/dev/shm"))}
+
+
+def _narrow(dice: random.Random) -> dict[str, object]:
+    return {**_connected(dice), "rate": "10mbit", "direction": dice.choice(("both", "in", "out"))}
+
+
+def _nameless(dice: random.Random) -> dict[str, object]:
+    mode = dice.choice(("nxdomain", "timeout", "wrong-answer"))
+    return {"target": dice.choice(NETWORKED), "names": ["*.shop"], "mode": mode}
+
+
 DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
     "container_kill": _killed,
     "container_crash": _mortal,
@@ -295,15 +316,18 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
     "network_duplication": _some,
     "network_corruption": _some,
     "network_reordering": _reordered,
+    "network_bandwidth": _narrow,
+    "dns_failure": _nameless,
+    "cpu_stress": _busy,
+    "memory_stress": _full,
+    "disk_io_stress": _writing,
     "cpu_limit": _throttled,
     "memory_limit": _confined,
     "pid_exhaustion": _crowded,
 }
 """Every fault there is but NOT_DRAWN, with its parameters."""
 
-NOT_DRAWN: Final = frozenset(
-    {"cpu_stress", "memory_stress", "disk_io_stress", "network_bandwidth", "dns_failure", "process_kill", "http_call"}
-)
+NOT_DRAWN: Final = frozenset({"process_kill", "http_call"})
 """Tried by tests of their own alone."""
 
 
