@@ -37,6 +37,8 @@ FAULT_TESTS = (
 
 def main() -> None:
     """Exits with the worst of what the tests exited with."""
+    # So that a guest is ended too when this is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     match sys.argv[1:]:
         case [folder, "test", *arguments]:
             sys.exit(max(tests(Path(folder).resolve(), driver, arguments) for driver in DRIVERS))
