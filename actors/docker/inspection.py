@@ -10,6 +10,7 @@ from coordinator.faults.facts import (
     ContainerState,
     EngineEvent,
     EngineInfo,
+    Mount,
     NetworkAttachment,
     PublishedPort,
 )
@@ -44,6 +45,11 @@ def container_facts(inspected: Json) -> ContainerFacts:
         network_mode=host.get("NetworkMode", ""),
         networks=tuple(_attachment(name, network, inspected["Id"]) for name, network in sorted(networks.items())),
         ports=_ports(inspected["NetworkSettings"].get("Ports") or {}),
+        layer=((inspected.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir", ""),
+        mounts=tuple(
+            Mount(path=mount["Destination"], source=mount.get("Source", "") if mount["Type"] != "tmpfs" else "")
+            for mount in sorted(inspected.get("Mounts") or (), key=lambda mount: str(mount["Destination"]))
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from actors.docker.programs.hosts import packed, unpacked
 from actors.docker.simulated_state import EngineError, SimulatedContainer
 from coordinator.faults.clock import CLOCK_PROGRAM
 from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NETNS_PROGRAM, STRESS_PROGRAM
+from coordinator.faults.disk import FILL_PROGRAM
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
 from coordinator.faults.limits import LIMITS_PROGRAM
 from coordinator.faults.processes import SIGNALS_PROGRAM
@@ -55,6 +56,7 @@ def helper_program(
         STRAYS_PROGRAM: ("helper", programs.strays),
         LIMITS_PROGRAM: ("helper", programs.limits),
         STRESS_PROGRAM: ("helper", programs.loads),
+        FILL_PROGRAM: ("helper", programs.fills),
         SIGNALS_PROGRAM: ("helper", programs.limits),
         CLOCK_PROGRAM: ("helper", programs.limits),
         CRASH_PROGRAM: ("helper", programs.crash),
@@ -116,6 +118,19 @@ class _Programs:
                 self.engine.state.put(container, mark, f"{kind} {value}")
             case _:
                 self._not_seen(reference)
+
+    async def fills(self) -> None:
+        """What fill.py does: files, which the container keeps whatever becomes of its runs."""
+        what, fault, *asked, reference = self.asked
+        await self._begun(reference)
+        container = self.engine.state.containers.get(reference)
+        if what == "remove":
+            if container is not None:
+                container.files.pop(fault, None)
+        elif container is not None and container.up:
+            container.files[fault] = asked[0]
+        else:
+            self._not_seen(reference)
 
     def _not_seen(self, reference: str) -> None:
         self.console.fail(f"{reference[:12]}: no process of this container is seen from here")

@@ -87,6 +87,8 @@ class SimulatedContainer:
     network_mode: str = ""
     ended: anyio.Event = field(default_factory=anyio.Event)
     """Set when the present run ends."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Those that take room, by the fault's id, with how much."""
     rules: dict[str, Rules] = field(default_factory=dict)
     """What was put into its network namespace or cgroup, by the fault's id; it ends with the run."""
     logged: list[LoggedLine] = field(default_factory=list)

@@ -39,6 +39,7 @@ from coordinator.faults.leftovers import (
     remove_command,
 )
 from coordinator.faults.locks import NAME_PREFIX, unlock_command
+from coordinator.faults.looks import UP
 from coordinator.faults.strays import StraySight
 from coordinator.logging import Level, action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
@@ -66,6 +67,16 @@ class _Reach:
         if self.careful:
             return how is Claim.EXPIRED and mark.instance in self.instances
         return how in {Claim.OURS, Claim.EXPIRED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The executions of which something is still there, None where not all could be looked at; and the containers that
+    were up, and so could be looked into.
+    """
+
+    remaining: frozenset[str] | None
+    up: frozenset[str]
 
 
 class EngineScan:
@@ -109,8 +120,9 @@ class EngineScan:
             pids = {each.id: each.pid for each in met}
             left, still = await self._inside.clear(strays, names, pids, partial(self._judged_stray, reach))
             found += [*traces, *left]
-            gone = None if unable or also_unable else remaining | still
-            found += await self._stray(locks, names, reach, gone)
+            up = frozenset(each.id for each in met if each.state in UP)
+            seen = _Seen(None if unable or also_unable else remaining | still, up)
+            found += await self._stray(locks, names, reach, seen)
             report = ScanReport(found=tuple(found), unable=(*sight.unable, *strays.unable, *unable, *also_unable))
             for each in report.found:
                 level: Level = "WARNING" if each.state is LeftoverState.LEFT else "INFO"
@@ -264,13 +276,13 @@ class EngineScan:
         locks: Sequence[TargetLock],
         names: Mapping[str, str],
         reach: _Reach,
-        remaining: frozenset[str] | None,
+        seen: _Seen,
     ) -> list[Leftover]:
-        """Side by side: each is on a container of its own. `remaining` is None where nobody could look for rules."""
+        """Side by side: each is on a container of its own."""
         told: dict[str, Leftover] = {}
 
         async def one(lock: TargetLock) -> None:
-            told[lock.container_id] = await self._lock(lock, names, reach, remaining)
+            told[lock.container_id] = await self._lock(lock, names, reach, seen)
 
         async with anyio.create_task_group() as group:
             for lock in locks:
@@ -282,7 +294,7 @@ class EngineScan:
         lock: TargetLock,
         names: Mapping[str, str],
         reach: _Reach,
-        remaining: frozenset[str] | None,
+        seen: _Seen,
     ) -> Leftover:
         mark = _mark_of_lock(lock)
         how = self._claim(mark, reach)
@@ -298,8 +310,8 @@ class EngineScan:
         if lock.instance == self._instance and await self._known(lock.execution):
             return told.model_copy(update={"why": IN_LEDGER})
         try:
-            gone = remaining is not None and lock.execution not in remaining
-            text, commands = await self._locks.undo(lock, rules_are_gone=gone)
+            gone = seen.remaining is not None and lock.execution not in seen.remaining
+            text, commands = await self._locks.undo(lock, rules_are_gone=gone, looked_into=lock.container_id in seen.up)
         except EngineUnreachable as error:
             text, commands = str(error), (*lock.undo, unlock_command(lock.container_id).shown())
         state = LeftoverState.LEFT if commands else LeftoverState.UNDONE

@@ -18,7 +18,7 @@ from coordinator.faults.locks import (
     undo_from_labels,
     unlock_command,
 )
-from coordinator.faults.looks import UP, Undo
+from coordinator.faults.looks import Undo
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.undo import Undoer, failure_text, run_all
@@ -49,10 +49,11 @@ class StrayLocks:
         self._clock = clock
         self._undoer = Undoer(runner, facts, _Unkept(), clock)
 
-    async def undo(self, lock: TargetLock, *, rules_are_gone: bool) -> tuple[str, tuple[str, ...]]:
+    async def undo(self, lock: TargetLock, *, rules_are_gone: bool, looked_into: bool) -> tuple[str, tuple[str, ...]]:
         """What was done in a few words, and the commands that are left for a person: none when the lock is gone too.
 
-        `rules_are_gone` says whether nothing of this lock's execution is in a network namespace any more.
+        `rules_are_gone` says whether nothing of this lock's execution is in a network namespace or a container any
+        more; `looked_into`, whether this container was up when that was looked at.
         Raises EngineUnreachable.
         """
         unlock = unlock_command(lock.container_id)
@@ -61,7 +62,8 @@ class StrayLocks:
         engine_id = (await self._facts.engine()).id
         told, left = [], []
         for locked in reversed(lock.undos):
-            text, done = await self._one(lock, locked, engine_id, rules_are_gone=rules_are_gone)
+            clear = rules_are_gone and (takes_rules_out(locked) or (bool(filled_folder(locked.argv)) and looked_into))
+            text, done = await self._one(lock, locked, engine_id, clear=clear)
             told.append(text)
             if not done:
                 left.append(shown(locked))
@@ -72,18 +74,14 @@ class StrayLocks:
             told.append(f"the lock could not be removed: {failure_text(outcome)}")
         return "; ".join(dict.fromkeys(told)), (*left, unlock.shown())
 
-    async def _one(
-        self, lock: TargetLock, locked: LockedUndo, engine_id: str, *, rules_are_gone: bool
-    ) -> tuple[str, bool]:
-        """What became of one undo, and whether it owes nothing any more."""
+    async def _one(self, lock: TargetLock, locked: LockedUndo, engine_id: str, *, clear: bool) -> tuple[str, bool]:
+        """What became of one undo, and whether it owes nothing any more; `clear`: what it takes back is gone."""
         undo = undo_from_labels(lock.container_id, locked)
         if undo is None:
             found = await self._facts.containers([lock.container_id])
             if not found or not (_same_run(found, locked) or outlives_runs(locked)):
                 return "that run of the container is over", True
-            # What is in a container that is down, nobody has seen.
-            seen = takes_rules_out(locked) or (filled_folder(locked.argv) and found[0].state in UP)
-            if rules_are_gone and seen:
+            if clear:
                 return "nothing of it is there any more", True
             return f"`{locked.argv[0] if locked.argv else ''}` {NOT_FROM_LABELS}", False
         if 0 < lock.expires < self._clock.now().timestamp():

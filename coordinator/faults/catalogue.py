@@ -13,7 +13,7 @@ from coordinator.faults.attachments import NetworkDisconnect
 from coordinator.faults.blackhole import NetworkBlackhole
 from coordinator.faults.clock import ClockSkew
 from coordinator.faults.commentary import COMMENTS
-from coordinator.faults.disk import DiskIoStress
+from coordinator.faults.disk import DiskFill, DiskIoStress
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import Value
 from coordinator.faults.http_call import HttpCall
@@ -68,6 +68,7 @@ Fault = (
     | MemoryLimit
     | PidExhaustion
     | ClockSkew
+    | DiskFill
     | HttpCall
 )
 AnyFault = Annotated[Fault, Field(discriminator="type")]
@@ -101,6 +102,7 @@ KINDS: Final[Mapping[str, type[FaultSpec]]] = {
     "memory_limit": MemoryLimit,
     "pid_exhaustion": PidExhaustion,
     "clock_skew": ClockSkew,
+    "disk_fill": DiskFill,
     "http_call": HttpCall,
 }
 """Every name a scenario may write under `type`, aliases included."""
@@ -129,6 +131,7 @@ EXAMPLES: Final[Mapping[type[FaultSpec], str]] = {
     DiskIoStress: "{type: disk_io_stress, target: replica, workers: 2, path: /data, at: 1s, for: 10s}",
     CpuLimit: "{type: cpu_limit, target: replica, cpus: 0.2, at: 1s, for: 10s}",
     MemoryLimit: "{type: memory_limit, target: replica, limit: 64m, at: 1s, for: 10s}",
+    DiskFill: "{type: disk_fill, target: replica, path: /data, percent: 95%, at: 1s, for: 10s}",
     PidExhaustion: "{type: pid_exhaustion, target: replica, leave: 5, at: 1s, for: 10s}",
     ClockSkew: "{type: clock_skew, target: replica, offset: -1h, at: 1s, for: 10s}",
     HttpCall: "{type: http_call, target: replica, inject: {port: 8000, path: /chaos, json: {errors: 30}},"

@@ -1,19 +1,23 @@
-"""Faults of the disk under a container: kept busy by stressors. Plans only what runs; whether a path is there and has
-room is for the program in the helper to see, from inside the container.
+"""Faults of the disk under a container: kept busy by stressors, or filled. Plans only what runs; whether a path is
+there and has room is for the program in the helper to see, from inside the container.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Final, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from coordinator.faults.commands import HELPER_PROGRAMS, MARK
-from coordinator.faults.facts import ContainerFacts
+from coordinator.faults.commands import FAULT, HELPER_PROGRAMS, MARK
+from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.limits import CgroupFault, beside_cgroups
+from coordinator.faults.looks import Undo
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
 from coordinator.faults.stress import MOST_WORKERS, StressFault
+from coordinator.quantities import Percent, Size
 
 INSIDE: Final = ("SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "DAC_OVERRIDE")
 """What a helper may in order to enter a container's mount namespace, and to write there wherever the container may."""
@@ -22,13 +26,24 @@ FILL_PROGRAM: Final = f"{HELPER_PROGRAMS}/fill.py"
 """What makes a file in a container that takes its disk's room: `remove FAULT PATH CONTAINER` takes it away."""
 
 LONGEST_PATH: Final = 1024
-_PLAIN: Final = re.compile(r"/[^\x00-\x1f\x7f]*")
+LEAST_FILL: Final = 4096
+NOWHERE: Final = "?"
+"""Stands for a way that nobody knows."""
+
+VOLUMES_FILES: Final = "_data"
+_SHOWABLE: Final = re.compile(r'[^,"]*')
+"""What an option of several values can hold."""
+
+DEFAULT_CAP: Final = 4 << 30
+_PLAIN: Final = re.compile(r"(?!.*/\.\.(/|$))/[^\x00-\x1f\x7f]*")
 
 
 def _absolute(text: str) -> str:
     """Raises ValueError."""
     if len(text) > LONGEST_PATH or _PLAIN.fullmatch(text) is None:
-        message = f"a path inside the container that begins with /, of at most {LONGEST_PATH} characters, is due"
+        message = (
+            f"a path inside the container that begins with /, without .., of at most {LONGEST_PATH} characters, is due"
+        )
         raise ValueError(message)
     return text
 
@@ -55,7 +70,75 @@ class DiskIoStress(StressFault):
         return self.planned(containers, "disk", f"{self.workers}x{self.path}", MARK)
 
 
+class DiskFill(CgroupFault):
+    """A file that takes the room of the disk under a folder."""
+
+    type: Literal["disk_fill"]
+    path: FolderPath = Field(default="/", description="the folder in the container, whose disk is filled; no link")
+    size: Size | None = Field(default=None, ge=LEAST_FILL, description="how much is taken, at least 4k")
+    percent: Annotated[Percent, Field(gt=0)] | None = Field(
+        default=None, description="how much of the disk is used in the end, as df shows it"
+    )
+    cap: Size | None = Field(
+        default=None, ge=LEAST_FILL, description="with percent: the most that may be taken; default 4g"
+    )
+
+    summary: ClassVar[str] = "Takes the room of the disk under a folder of the container."
+    mechanism: ClassVar[str] = "a file made by a helper container inside the target's mount namespace (fallocate)"
+    undo_text: ClassVar[str] = "the file is removed, whether the container runs or not"
+    program: ClassVar[str] = FILL_PROGRAM
+    capabilities: ClassVar[tuple[str, ...]] = INSIDE
+    in_mounts: ClassVar[bool] = True
+    one_off: ClassVar[bool] = True
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = DiskIoStress.abilities
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.size is None) == (self.percent is None):
+            message = "size or percent: one of them is due"
+            raise ValueError(message)
+        if self.cap is not None and self.percent is None:
+            message = "cap with percent alone: a size is its own"
+            raise ValueError(message)
+        return self
+
+    def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
+        """Fill each running container's."""
+        value = f"{self.percent:g}%" if self.size is None else str(self.size)
+        cap = self.size or self.cap or DEFAULT_CAP
+        return self.planned(containers, value, str(cap), self.path, MARK)
+
+    def undo_of(self, container: ContainerFacts) -> Undo:
+        """From inside where the container runs, else from where its files are."""
+        folder, within, outlives = _whereabouts(container, self.path)
+        asked = ("remove", FAULT, within, self.path, container.id)
+        command = beside_cgroups(self.program, *asked, capabilities=INSIDE, place=folder)
+        # A file is there in whatever state the container is, until it is removed.
+        owed = {"command": command, "needed_in": tuple(ContainerState), "outlives": outlives}
+        return super().undo_of(container).model_copy(update=owed)
+
+
+def _whereabouts(container: ContainerFacts, path: str) -> tuple[str, str, bool]:
+    """Where a folder of a container is when that is down: a folder of the engine's machine, the way in it, and whether
+    it outlives the container. The first is empty where nobody can say.
+    """
+    parts = PurePosixPath(path).parts
+    holding = [mount for mount in container.mounts if parts[: len(_parts(mount.path))] == _parts(mount.path)]
+    mount = max(holding, key=lambda mount: len(_parts(mount.path)), default=None)
+    source = PurePosixPath(container.layer if mount is None else mount.source)
+    if not source.is_absolute() or not _SHOWABLE.fullmatch(str(source)):
+        return "", NOWHERE, False
+    rest = parts[len(_parts(mount.path)) :] if mount is not None else parts[1:]
+    # A volume is a folder of its name with its files below it: one that is gone is then seen to be.
+    root = source.parent.parent if source.name == VOLUMES_FILES else source
+    return str(root), str(PurePosixPath(source.relative_to(root), *rest)), mount is not None
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return PurePosixPath(path).parts
+
+
 def filled_folder(argv: Sequence[str]) -> str:
     """The folder that a command takes a filling file from; empty where it is another command."""
-    *_, program, what, _fault, path, _container = ("", "", "", "", "", *argv)
+    *_, program, what, _fault, _within, path, _container = ("",) * 6 + tuple(argv)
     return path if (program, what) == (FILL_PROGRAM, "remove") else ""

@@ -59,6 +59,15 @@ class PublishedPort(Value):
     host_port: int = 0
 
 
+class Mount(Value):
+    """A folder of the engine's machine, or a volume, that a container has as its own folder. `source` is on that
+    machine; empty where the folder is in memory.
+    """
+
+    path: str
+    source: str = ""
+
+
 class ContainerFacts(Value):
     """One container as the engine shows it. Its identity is `id` with `started_at`: a restart makes a new run."""
 
@@ -78,6 +87,9 @@ class ContainerFacts(Value):
     network_mode: str = ""
     networks: tuple[NetworkAttachment, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
+    layer: str = ""
+    """Where its own files are on the engine's machine; empty where the engine does not say."""
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def compose_project(self) -> str:

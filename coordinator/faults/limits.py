@@ -43,27 +43,30 @@ class CgroupFault(FaultSpec):
                 why = f"is {container.state}, not running: left alone"
                 untouched.append(Untouched(container_id=container.id, name=container.name, why=why))
                 continue
-            undo = Undo(
-                container_id=container.id,
-                name=container.name,
-                started_at=container.started_at,
-                command=self._asked("remove", FAULT, container.id),
-                # The cgroup lives as long as the run, frozen or not.
-                needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
-                restores=None,
-                # A helper may take seconds to start on a busy engine, and goes on when nobody waits for it any more.
-                settle_s=LATE_S,
-                any_run=True,
-            )
             targets.append(
                 TargetPlan(
                     container_id=container.id, name=container.name, started_at=container.started_at,
                     pre_state=container.state, inject=self._asked("put", FAULT, *asked, container.id),
                     # It succeeds only when it has seen in the kernel what was asked for.
-                    effect=Succeeded(), undo=undo,
+                    effect=Succeeded(), undo=self.undo_of(container),
                 )
             )  # fmt: skip
         return FaultPlan(targets=tuple(targets), untouched=tuple(untouched))
+
+    def undo_of(self, container: ContainerFacts) -> Undo:
+        """How it is put back in one container."""
+        return Undo(
+            container_id=container.id,
+            name=container.name,
+            started_at=container.started_at,
+            command=self._asked("remove", FAULT, container.id),
+            # The cgroup lives as long as the run, frozen or not.
+            needed_in=(ContainerState.RUNNING, ContainerState.PAUSED),
+            restores=None,
+            # A helper may take seconds to start on a busy engine, and goes on when nobody waits for it any more.
+            settle_s=LATE_S,
+            any_run=True,
+        )
 
     def _asked(self, *arguments: str) -> DockerCommand:
         return beside_cgroups(self.program, *arguments, capabilities=self.capabilities)
@@ -122,9 +125,12 @@ class PidExhaustion(LimitFault):
         return self.planned(containers, "pids", str(self.leave))
 
 
-def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = ()) -> DockerCommand:
-    """A program beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write."""
+def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = (), place: str = "") -> DockerCommand:
+    """A program beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write, and
+    with a folder of the engine's machine at /place.
+    """
     allowed = [part for each in capabilities for part in ("--cap-add", each)]
+    allowed += ("--mount", f"type=bind,source={place},target=/place") if place else ()
     argv = (
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
         "--read-only", "--network", "none", "--pid", "host", "--cgroupns", "host", "--userns", "host", "--user", "0:0",

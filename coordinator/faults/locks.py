@@ -16,6 +16,7 @@ from typing import Final, Literal
 from pydantic import ValidationError
 
 from coordinator.faults.commands import NETNS_PROGRAM, STRESS_PROGRAM, DockerCommand
+from coordinator.faults.disk import filled_folder
 from coordinator.faults.facts import ContainerState, LockedUndo, TargetLock, Value
 from coordinator.faults.looks import Undo
 from coordinator.identity import LABEL_EXECUTION, LABEL_EXPIRES, LABEL_FAULT, LABEL_INSTANCE, LABEL_PREFIX, LABEL_ROLE
@@ -123,8 +124,8 @@ def takes_rules_out(locked: LockedUndo) -> bool:
 
 
 def outlives_runs(locked: LockedUndo) -> bool:
-    """Whether this undo is owed to the container, whichever run of it is up: its place in a network."""
-    return locked.argv[:2] == ("network", "connect")
+    """Whether this undo is owed to the container, whichever run of it is up: its place in a network, its disk."""
+    return locked.argv[:2] == ("network", "connect") or bool(filled_folder(locked.argv))
 
 
 def shown(locked: LockedUndo) -> str:

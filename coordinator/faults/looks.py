@@ -125,6 +125,8 @@ class Undo(Value):
     attaches: str = ""
     any_run: bool = False
     """Owed to a later run as well: what it takes back bears the fault's name, and so nothing else is touched."""
+    outlives: bool = False
+    """Owed as well when the container is gone: what it takes back is in a volume, or a folder of the machine."""
     frozen_later: bool = False
     """Whether a container that is paused when it is hit shows that only when it goes on."""
     mend: DockerCommand | None = None
@@ -162,6 +164,8 @@ def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unsee
     `attempted`: our own undo was run. `unseen_since` is until when a run may have begun to be ours as well (RFC 3339),
     given only where nobody has seen the inject's effect yet.
     """
+    if undo.outlives and container is None:
+        return Need.NEEDED
     if undo.any_run and container is not None:
         return Need.NEEDED if container.state in undo.needed_in else Need.SUPERSEDED
     if undo.attaches and container is not None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
+import pytest
 
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.helper_image import HelperImage
@@ -14,7 +15,7 @@ from coordinator.faults.commands import FAULT, MARK, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.scenarios.undo import run_all
 from tests.integration.coordinator_process import Coordinator, eventually
-from tests.integration.sandbox import Container, Sandbox, docker
+from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 from tests.integration.test_limits import put
 from tests.integration.test_stress import finish, members, settled
 
@@ -79,3 +80,90 @@ def test_a_disk_is_kept_busy_and_nothing_stays(served: Coordinator, containers: 
     told = refusals(engine, target, [{"type": "disk_io_stress", "path": path} for path in paths])
     assert told == list(paths.values())
     assert (members(target), layer(target)) == (before, had)
+
+
+def inside(container: Container, *argv: str) -> str:
+    """What a program of the container's own prints."""
+    return docker("exec", container.id, *argv)
+
+
+def filling(folder: Path) -> list[Path]:
+    """The files of ours in a folder, as the host sees it."""
+    return sorted(folder.glob(".tc-*.fill"))
+
+
+def test_a_disk_is_filled_and_given_back(served: Coordinator, containers: Sandbox) -> None:
+    """A size in the container's layer, by the count of its blocks, and all of a disk of its own: nothing can be written
+    there any more. Afterwards there is no trace of it, whatever happened to the container meanwhile.
+    """
+    target = containers.run("filled", options=["--tmpfs", "/memory:size=32m", "--memory", "128m"])
+    inside(target, "mkdir", "/data")
+    had, free = layer(target), inside(target, "df", "-k", "/memory")
+    faults: list[dict[str, object]] = [
+        {"type": "disk_fill", "path": "/data", "size": "64m"},
+        {"type": "disk_fill", "path": "/memory", "percent": "100%"},
+    ]
+    execution_id = put(served, target, faults)
+    blocks, size = inside(target, "sh", "-c", "stat -c %b /data/.tc-*.fill").split(), 64 * MIB
+    assert [int(each) * 512 >= size for each in blocks] == [True]
+    assert inside(target, "df", "-k", "/memory").split()[-2] == "100%"
+    with pytest.raises(DockerFailed, match="No space left on device"):
+        inside(target, "sh", "-c", "echo full > /memory/more")
+    inside(target, "sh", "-c", "echo fits > /data/more && rm /data/more")
+    finish(served, execution_id)
+    assert (layer(target), inside(target, "df", "-k", "/memory")) == (had, free)
+
+
+def test_it_is_given_back_while_the_container_is_down_or_gone(served: Coordinator, containers: Sandbox) -> None:
+    """SIGKILL of the coordinator and its warden, and the container is killed too: the next start removes the files from
+    its layer and its volume without starting it. A container that is removed leaves none in its volume either.
+    """
+    volume = f"tc-test-{containers.tag}"
+    target = containers.run("full", options=["--volume", f"{volume}:/kept"])
+    try:
+        kept = Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume))
+        upper = Path(target.look("{{.GraphDriver.Data.UpperDir}}"))
+        both: list[dict[str, object]] = [{"type": "disk_fill", "path": path, "size": "8m"} for path in ("/", "/kept")]
+        put(served, target, both)
+        assert [len(filling(each)) for each in (upper, kept)] == [1, 1]
+        served.kill()
+        docker("kill", target.id)
+        assert [len(filling(each)) for each in (upper, kept)] == [1, 1]
+        served.start()
+        eventually(lambda: filling(upper) + filling(kept) == [], "the undo")
+        eventually(lambda: not served.call("GET", "/api/v1/faults").json()["items"], "the end")
+        assert target.status == "exited"
+
+        docker("start", target.id)
+        execution_id = put(served, target, both[1:])
+        docker("rm", "--force", target.id)
+        assert len(filling(kept)) == 1
+        finish(served, execution_id)
+        assert filling(kept) == []
+    finally:
+        docker("rm", "--force", target.id)
+        docker("volume", "rm", "--force", volume)
+
+
+def test_what_cannot_be_filled_is_refused(containers: Sandbox, engine: str) -> None:
+    """With the reason, and nothing is there afterwards: a way through a link, no room, and what the host must keep."""
+    target = containers.run("refusing", options=["--tmpfs", "/memory:size=8m", "--read-only"])
+    inside(target, "ln", "-s", "/etc", "/memory/link")
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"path": "/nowhere", "size": "1m"}, "there is no folder /nowhere in it"),
+        ({"path": "/bin/busybox", "size": "1m"}, "/bin/busybox is no folder"),
+        ({"path": "/memory/link/x", "size": "1m"}, "leads through a link, link to /etc: give the path without it"),
+        ({"path": "/", "size": "1m"}, "no file can be made there: Read-only file system"),
+        ({"path": "/memory", "size": "9m"}, "9437184 bytes are more than is free there: 8388608"),
+        (
+            {"path": "/memory", "percent": "50%", "cap": "1m"},
+            "50% would take 4194304 bytes, more than its cap of 1048576",
+        ),
+        ({"path": "/", "percent": "0.1%"}, "% are used as it is"),
+        ({"path": "/", "percent": "99.9%", "cap": "99999g"}, "free of the host's disk, which must keep"),
+        ({"path": "/", "size": "99999g"}, "are more than is free there"),
+    ]
+    told = refusals(engine, target, [{"type": "disk_fill", **fault} for fault, _ in cases])
+    assert [(text, why) for text, (_, why) in zip(told, cases, strict=True) if why not in text] == []
+    assert inside(target, "ls", "-A", "/memory") == "link"
+    assert layer(target) == []

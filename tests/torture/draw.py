@@ -28,7 +28,7 @@ RENEWS: Final = ENDS_A_RUN | {"network_disconnect"}
 """After these a container has another network namespace, or another end of a network in it."""
 
 NOT_FROM_LABELS: Final = frozenset({
-    "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze", "clock_skew",
+    "disk_fill", "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze", "clock_skew",
 })  # fmt: skip
 """Their undos are in the ledger alone."""
 
@@ -266,6 +266,11 @@ def _disconnected(dice: random.Random) -> dict[str, object]:
     return {"target": target, "network": network}
 
 
+def _crammed(dice: random.Random) -> dict[str, object]:
+    on_disk, in_memory = {"path": "/", "size": "4m"}, {"path": "/dev/shm", "percent": "20%"}
+    return {**_anyone(dice), **dice.choice((on_disk, on_disk, in_memory))}
+
+
 def _throttled(dice: random.Random) -> dict[str, object]:
     return {**_anyone(dice), "cpus": dice.choice((0.1, 0.3))}
 
@@ -321,6 +326,7 @@ DRAWN: Final[Mapping[str, Callable[[random.Random], dict[str, object]]]] = {
     "cpu_stress": _busy,
     "memory_stress": _full,
     "disk_io_stress": _writing,
+    "disk_fill": _crammed,
     "cpu_limit": _throttled,
     "memory_limit": _confined,
     "pid_exhaustion": _crowded,

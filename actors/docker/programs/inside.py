@@ -6,14 +6,17 @@ For a process that stays there, and can load nothing any more afterwards. Standa
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import signal
 import struct
-from typing import Final
+from typing import Final, overload
 
 from actors.docker.programs.limits import Failed
 from actors.docker.programs.load_target import Process
 
 CLONE_NEWNS: Final = 0x00020000
+PR_SET_PDEATHSIG: Final = 1
 CAPABILITY_VERSION: Final = 0x20080522
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -45,9 +48,54 @@ def folder(path: str) -> int:
         raise Failed(f"{path} cannot be opened: {error.strerror}") from None
 
 
+@overload
+def straight(path: str) -> int: ...
+@overload
+def straight(path: str, *, missing: bool) -> int | None: ...
+def straight(path: str, *, missing: bool = False) -> int | None:
+    """A descriptor of a folder that is reached without any link. Raises Failed; with `missing`, None where it is not
+    there.
+    """
+    where = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in path.split("/"):
+        if part in {"", "."}:
+            continue
+        if part == "..":
+            os.close(where)
+            raise Failed(f"{path} leads up again: give the path without that")
+        try:
+            there = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where)
+        except FileNotFoundError:
+            if missing:
+                return None
+            raise Failed(f"there is no folder {path} in it") from None
+        except OSError as error:
+            raise _no_way(path, part, where, error) from None
+        finally:
+            os.close(where)
+        where = there
+    return where
+
+
+def _no_way(path: str, part: str, where: int, error: OSError) -> Failed:
+    """Why a part of a path cannot be gone through, for a person."""
+    try:
+        leads = os.readlink(part, dir_fd=where)
+    except OSError:
+        return Failed(f"{path} is no folder" if error.errno == errno.ENOTDIR else f"{path}: {error.strerror}")
+    return Failed(f"{path} leads through a link, {part} to {leads}: give the path without it")
+
+
 def refused(path: str, error: OSError) -> Failed:
     """Why nothing could be written there, for a person."""
     return Failed(f"nothing can be written to {path}: {error.strerror}")
+
+
+def die_with_parent() -> None:
+    """Be killed when whoever started this ends. Raises Failed where that has happened."""
+    parent = os.getppid()
+    if _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
+        raise Failed("who started this has ended")
 
 
 def drop_rights() -> None:

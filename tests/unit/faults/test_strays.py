@@ -50,7 +50,7 @@ def test_the_helper_that_looks_is_not_privileged_and_is_no_helper_to_be_found() 
 @pytest.mark.parametrize(
     ("argv", "folder"),
     [
-        (("run", FILL_PROGRAM, "remove", "f", "/data", "c"), "/data"),
+        (("run", FILL_PROGRAM, "remove", "f", "x/data", "/data", "c"), "/data"),
         (("run", FILL_PROGRAM, "put", "f", "/data", "c"), ""),
         (("start", "c"), ""),
         ((), ""),
