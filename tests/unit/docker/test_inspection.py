@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from actors.docker.inspection import container_facts, engine_event
-from coordinator.faults.facts import ContainerState, PublishedPort
+from coordinator.faults.facts import ContainerState, Mount, PublishedPort
 
 ID = "0123456789abcdef" * 4
 
@@ -41,6 +41,21 @@ def test_the_start_is_the_engines_own_text() -> None:
     facts = container_facts(inspected(Status="running", StartedAt="2026-01-01T00:00:00.123456789Z"))
 
     assert facts.started_at == "2026-01-01T00:00:00.123456789Z"
+
+
+def test_its_files_are_found_where_the_engine_keeps_them() -> None:
+    """Its layer, and what it has of volumes and of the machine's folders; what is in memory is nowhere."""
+    assert (container_facts(inspected()).layer, container_facts(inspected()).mounts) == ("", ())
+    raw = inspected()
+    raw["GraphDriver"] = {"Name": "overlay2", "Data": {"UpperDir": "/l/diff"}}
+    raw["Mounts"] = [
+        {"Type": "tmpfs", "Source": "", "Destination": "/memory"},
+        {"Type": "volume", "Name": "v", "Source": "/volumes/v/_data", "Destination": "/data"},
+    ]
+    facts = container_facts(raw)
+    assert facts.layer == "/l/diff"
+    assert facts.mounts == (Mount(path="/data", source="/volumes/v/_data"), Mount(path="/memory"))
+    assert container_facts(raw | {"GraphDriver": None, "Mounts": None}).mounts == ()
 
 
 def test_networks_keep_what_a_reconnect_needs() -> None:

@@ -14,6 +14,7 @@ from actors.docker.simulated import ExecResult, SimulatedEngine
 from actors.docker.simulated_state import RULE_LEASE_S
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import FAULT, MARK, Command, DockerCommand, Outcome
+from coordinator.faults.disk import DiskFill
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
 from coordinator.faults.limits import CgroupFault, CpuLimit, PidExhaustion
 from coordinator.faults.stress import CpuStress
@@ -63,6 +64,24 @@ def test_loads_add_up_and_are_taken_off_by_their_own_id() -> None:
         await anyio.sleep(RULE_LEASE_S)
         assert engine.state.rules("web") == {}
         assert engine.state.find("web").limits == {"cpu": ("f3", "0.500000")}
+
+    play(story)
+
+
+def test_a_file_that_fills_a_disk_outlives_runs() -> None:
+    """It is made where a container runs, and removed by its own id wherever it is."""
+
+    async def story(engine: SimulatedEngine) -> None:
+        web = engine.add("web")
+        spec = DiskFill.model_validate({"type": "disk_fill", "target": "t", "size": "1m"})
+        (target,) = spec.plan([web]).filled({FAULT: "f1", MARK: "fault=f1 expires=9"}).targets
+        assert target.undo is not None
+        assert (await engine.runner.run(target.inject)).ok
+        await run(engine, "kill", "web")
+        assert engine.state.find("web").files == {"f1": "1048576"}
+        assert not (await engine.runner.run(target.inject)).ok
+        assert (await engine.runner.run(target.undo.command)).ok
+        assert engine.state.find("web").files == {}
 
     play(story)
 
