@@ -28,7 +28,8 @@ RENEWS: Final = ENDS_A_RUN | {"network_disconnect"}
 """After these a container has another network namespace, or another end of a network in it."""
 
 NOT_FROM_LABELS: Final = frozenset({
-    "disk_fill", "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze", "clock_skew",
+    "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze", "clock_skew",
+    "disk_fill",
 })  # fmt: skip
 """Their undos are in the ledger alone."""
 
