@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -122,20 +121,22 @@ def _whereabouts(container: ContainerFacts, path: str) -> tuple[str, str, bool]:
     """Where a folder of a container is when that is down: a folder of the engine's machine, the way in it, and whether
     it outlives the container. The first is empty where nobody can say.
     """
-    parts = PurePosixPath(path).parts
+    parts = _parts(path)
     holding = [mount for mount in container.mounts if parts[: len(_parts(mount.path))] == _parts(mount.path)]
     mount = max(holding, key=lambda mount: len(_parts(mount.path)), default=None)
-    source = PurePosixPath(container.layer if mount is None else mount.source)
-    if not source.is_absolute() or not _SHOWABLE.fullmatch(str(source)):
+    source = container.layer if mount is None else mount.source
+    if not source.startswith("/") or not _SHOWABLE.fullmatch(source):
         return "", NOWHERE, False
-    rest = parts[len(_parts(mount.path)) :] if mount is not None else parts[1:]
+    rest = parts if mount is None else parts[len(_parts(mount.path)) :]
     # A volume is a folder of its name with its files below it: one that is gone is then seen to be.
-    root = source.parent.parent if source.name == VOLUMES_FILES else source
-    return str(root), str(PurePosixPath(source.relative_to(root), *rest)), mount is not None
+    volumes, _, volume = source.removesuffix(f"/{VOLUMES_FILES}").rpartition("/")
+    if volumes and source.endswith(f"/{VOLUMES_FILES}"):
+        return volumes, "/".join((volume, VOLUMES_FILES, *rest)), mount is not None
+    return source, "/".join(rest) or ".", mount is not None
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    return PurePosixPath(path).parts
+    return tuple(part for part in path.split("/") if part not in {"", "."})
 
 
 def filled_folder(argv: Sequence[str]) -> str:
