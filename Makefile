@@ -6,6 +6,7 @@
 # make simulate SEEDS=10000   more seeds of the simulations than `make test` runs
 # make torture N=500   more rounds of killed coordinators than `make test` plays (SEED=… replays one)
 # make test-vm   the fault tests in a Debian guest under QEMU: cgroup v2 with both of its drivers (VM_ARGS="tests/…")
+# make fuzz SECONDS=600   texts that no scenario file should be, fed to what reads them
 # make bench  measurements, printed as ratios to the bare docker command line
 # make venv   the virtual environment only (make PYTHON=/path/to/python3.13 picks the interpreter)
 # make clean  removes what the others made
@@ -92,6 +93,12 @@ test-vm: $(STAMP)
 	@tools/provision.sh vm
 	@$(BIN)/python tools/vm_image.py $(VM_IMAGE)
 	@$(BIN)/python tools/vm.py $(VM_IMAGE) test $(VM_ARGS)
+
+SECONDS ?= 60
+fuzz: $(STAMP)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(BIN)/python tools/fuzz.py --seconds $(SECONDS)
 
 bench: $(STAMP) provision-test
 	@set -e; for program in bench/*.py; do $(BIN)/python $$program; done
