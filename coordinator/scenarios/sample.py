@@ -84,9 +84,9 @@ class Samplers:
     ) -> None:
         """`started` is the execution's start on the clock; `targets` is read at every sample, so it may be renewed.
 
-        `flush` is given each settled chunk in order; one it failed to take (LedgerUnavailable, or FLUSH_DEADLINE_S
-        passed) is given again. `on_sample` is called when a probe has a new or amended row, `on_change` with the sample
-        and error when good turns bad and with an empty error when bad turns good.
+        `flush` is given the settled chunks of each probe in order; one it failed to take (LedgerUnavailable, or
+        FLUSH_DEADLINE_S passed) is given again. `on_sample` is called when a probe has a new or amended row,
+        `on_change` with the sample and error when good turns bad and with an empty error when bad turns good.
         """
         self._prober = prober
         self._clock = clock
@@ -250,18 +250,26 @@ class Samplers:
             await self._flush()
 
     async def _flush(self) -> None:
-        """Hand on every settled row. Shielded: a chunk half taken would be given twice."""
+        """Hand on every settled row, of all probes side by side, so that the ledger writes them in few transactions.
+
+        Shielded: a chunk half taken would be given twice.
+        """
+        failed: list[str] = []
         with anyio.move_on_after(FLUSH_DEADLINE_S, shield=True) as deadline:
-            try:
+            async with anyio.create_task_group() as group:
                 for track in self._tracks.values():
-                    while track.flushed < track.settled:
-                        end = min(track.settled, track.flushed + CHUNK)
-                        await self._flush_chunk(
-                            Series(probe=track.name, samples=tuple(track.samples[track.flushed : end]))
-                        )
-                        track.flushed = end
-                self.flush_error = ""
-            except LedgerUnavailable as error:
-                self.flush_error = str(error)
+                    if track.flushed < track.settled:
+                        group.start_soon(self._flush_one, track, failed)
         if deadline.cancelled_caught:
-            self.flush_error = f"the ledger took no samples within {FLUSH_DEADLINE_S:g} s"
+            failed.append(f"the ledger took no samples within {FLUSH_DEADLINE_S:g} s")
+        self.flush_error = failed[0] if failed else ""
+
+    async def _flush_one(self, track: _Track, failed: list[str]) -> None:
+        """Hand on what one probe has; why that failed is added to `failed`."""
+        try:
+            while track.flushed < track.settled:
+                end = min(track.settled, track.flushed + CHUNK)
+                await self._flush_chunk(Series(probe=track.name, samples=tuple(track.samples[track.flushed : end])))
+                track.flushed = end
+        except LedgerUnavailable as error:
+            failed.append(str(error))

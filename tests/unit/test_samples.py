@@ -1,12 +1,15 @@
 import math
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.record import Reading, Sample
 from coordinator.samples import LONGEST_S, Samples, Values
 
+GOOD = Reading(ok=True, latency_s=0.01, value=200.0)
+BAD = Reading(ok=False, error="refused")
 VALUES = st.none() | st.floats(allow_nan=False) | st.sampled_from(("running", "exited", "")) | st.text(max_size=3)
 READINGS = st.builds(Reading, ok=st.booleans(), latency_s=st.none() | st.floats(0, LONGEST_S), value=VALUES)
 
@@ -64,3 +67,31 @@ def test_a_sample_takes_few_bytes() -> None:
         other.add(Reading(ok=True, latency_s=0.001, value=float(number)))
     assert size(same) <= 4.6 * count
     assert size(other) <= 18 * count
+
+
+def test_samples_are_a_sequence() -> None:
+    """Samples read as a sequence: length, index from both ends, slices, iteration, bounds."""
+    samples = Samples(0.1)
+    for reading in (
+        Reading(ok=True, latency_s=0.01, value=200.0),
+        Reading(ok=False, error="refused"),
+        Reading(ok=True, latency_s=0.2, value="text"),
+    ):
+        samples.add(reading)
+    expected = [Sample(0.0, True, 0.01, 200.0), Sample(0.1, False), Sample(0.2, True, 0.2, "text")]
+    assert len(samples) == 3
+    assert list(samples) == expected
+    assert samples[-1] == expected[2]
+    assert list(samples[1:]) == expected[1:]
+    assert list(reversed(samples)) == expected[::-1]
+    with pytest.raises(IndexError):
+        samples[3]
+
+
+def test_offsets_read_as_they_were_meant() -> None:
+    """Due times carry no dust of binary fractions, however many there are."""
+    samples = Samples(0.1)
+    samples.begin(3)
+    samples.add(GOOD)
+    assert samples[0].offset_s == 0.3
+    assert samples.offset(36_001) == 3600.1

@@ -124,30 +124,6 @@ def oks(samples: Sequence[Sample]) -> str:
     return "".join("+" if sample.ok else "-" for sample in samples)
 
 
-def test_samples_are_a_sequence() -> None:
-    """Samples read as a sequence: length, index from both ends, slices, iteration, bounds."""
-    samples = Samples(0.1)
-    for reading in (GOOD, BAD, Reading(ok=True, latency_s=0.2, value="text")):
-        samples.add(reading)
-    expected = [Sample(0.0, True, 0.01, 200.0), Sample(0.1, False), Sample(0.2, True, 0.2, "text")]
-    assert len(samples) == 3
-    assert list(samples) == expected
-    assert samples[-1] == expected[2]
-    assert list(samples[1:]) == expected[1:]
-    assert list(reversed(samples)) == expected[::-1]
-    with pytest.raises(IndexError):
-        samples[3]
-
-
-def test_offsets_read_as_they_were_meant() -> None:
-    """Due times carry no dust of binary fractions, however many there are."""
-    samples = Samples(0.1)
-    samples.begin(3)
-    samples.add(GOOD)
-    assert samples[0].offset_s == 0.3
-    assert samples.offset(36_001) == 3600.1
-
-
 # ---------------------------------------------------------------- pace
 
 
@@ -397,3 +373,23 @@ async def test_cancelling_hands_on_what_there_is() -> None:
         progress = samplers.progress(name)
         assert (progress.good, progress.bad) == (oks(samples).count("+"), oks(samples).count("-"))
     assert story.script.most_at_once == 1
+
+
+async def test_the_ledger_is_given_all_probes_at_once() -> None:
+    """Handing on takes as long as one write, however many probes there are: the ledger writes them together."""
+    names = [f"p{number}" for number in range(100)]
+    story = Story(Script(), names=names)
+    samplers = story.start()
+    for name in names:
+        samplers.samples(name).add(GOOD)
+
+    async def write(series: Series) -> None:
+        await anyio.sleep(1)
+        story.chunks.append(series)
+
+    samplers._flush_chunk = write
+    began = anyio.current_time()
+    await samplers._flush()
+    assert anyio.current_time() - began == pytest.approx(1)
+    assert [len(story.flushed(name)) for name in names] == [1] * len(names)
+    assert samplers.flush_error == ""
