@@ -5,12 +5,13 @@ no proxy and no environment. Judges an answer by its status alone.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
 import anyio
 import anyio.to_thread
-import httpcore
+import h11
 
 from actors.prober.connect import LinkLocalAddress
 from actors.prober.failures import describe, shortened
@@ -26,9 +27,7 @@ FAILURES: Final = (
     ValueError,
     LinkLocalAddress,
     EngineUnreachable,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
+    h11.ProtocolError,
     anyio.BrokenResourceError,
     anyio.EndOfStream,
 )
@@ -64,7 +63,7 @@ class HttpCaller:
             return Outcome(exit_code=None, stderr=why, duration_s=took_s, timed_out=True)
         if answer is not None and HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome(exit_code=0, stdout=str(answer.status), duration_s=took_s)
-        why = f"{command.method} {command.url}: {why if answer is None else told(answer)}"
+        why = f"{command.method} {command.url}: {why if answer is None else told(answer, hidden)}"
         for value in hidden:
             why = without(why, value)
         return Outcome(exit_code=1, stderr=why, duration_s=took_s)
@@ -94,7 +93,12 @@ class HttpCaller:
         return f"[{found[0].address}]" if ":" in found[0].address else found[0].address
 
 
-def told(answer: Answer) -> str:
-    """What came back, in a few words: the status and the first line of the body."""
-    lines = answer.body.decode(errors="replace").strip().splitlines()
+def told(answer: Answer, hidden: Sequence[str]) -> str:
+    """What came back, in a few words: the status and the first line of the body. What is to be hidden is gone before it
+    could be cut in two.
+    """
+    body = answer.body.decode(errors="replace")
+    for value in hidden:
+        body = without(body, value)
+    lines = body.strip().splitlines()
     return shortened(f"answered {answer.status}" + (f": {lines[0]}" if lines else ""))

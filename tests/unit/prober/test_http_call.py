@@ -1,6 +1,7 @@
 """Requests of a chaos API over real sockets: what is sent, what counts as done, and what is never told."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -45,6 +46,32 @@ async def test_any_other_answer_is_a_failure_that_tells_no_secret(status: str) -
         outcome = await caller().run(command(server.url, headers=(KEY,)))
     assert outcome.exit_code == 1
     assert outcome.stderr == f"POST {server.url}: answered {status[:3]}: no key *** here"
+
+
+def always(reply: bytes) -> Callable[[str], bytes]:
+    """A server's only answer."""
+    return lambda _: reply
+
+
+async def test_a_secret_is_hidden_before_an_answer_is_cut_off() -> None:
+    """No part of it is told either, wherever the text ends."""
+    for before in range(180, 186):
+        reply = answer("500 Oops", b"x" * before + b"s3cr3t")
+        async with serving(always(reply)) as server:
+            outcome = await caller().run(command(server.url, headers=(KEY,)))
+        assert "s3" not in outcome.stderr
+
+
+async def test_what_is_no_http_is_a_failure() -> None:
+    """A connection that is closed in silence, an answer that does not read, a secret that no header may hold."""
+    for reply, why in ((b"", "closed the connection without an answer"), (b"220 smtp ready\r\n\r\n", "broken")):
+        async with serving(always(reply)) as server:
+            outcome = await caller().run(command(server.url))
+        assert (outcome.exit_code, why in outcome.stderr) == (1, True)
+    outcome = await HttpCaller(lambda _: "s3c\nr3t", DictionaryEngine()).run(
+        command("http://127.0.0.1:1/", headers=(KEY,))
+    )
+    assert (outcome.exit_code, "cannot be sent" in outcome.stderr, "s3c" in outcome.stderr) == (1, True, False)
 
 
 async def test_it_goes_to_wherever_its_container_is() -> None:
