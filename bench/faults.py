@@ -44,12 +44,14 @@ ROOT = Path(__file__).resolve().parent.parent
 LABEL = "test-coordinator.bench"
 MS = 1000
 LASTS_S = 0.5
+WATCHED_S = 3.0
+SPREAD = "spread"
 SPREAD_OF = 20
 SPREAD_LIMIT_MS = 100.0
 NEW_NETWORK = 0x4000_0000
 PORT = 9
 OFF = "/off"
-SILENT_ROUNDS = 100
+SILENT_ROUNDS = 30
 PACE_S = 0.001
 LOOK = "{{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
 RUNS: Final = "python3 -m http.server 8000 >/dev/null 2>&1 & while :; do sleep 1000; done"
@@ -182,27 +184,27 @@ class Fleet:
 def main() -> int:
     """Measure and print; 1 if something was not injected, or the spread is above its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("types", nargs="*", help="types of faults; default: all, and the spread of a partition")
+    parser.add_argument("types", nargs="*", help="types of faults, and `spread` of a partition; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--containers", type=int, default=10)
     options = parser.parse_args()
     logging.disable()
-    every = [doc.name for doc in describe_all()]
+    every = [*(doc.name for doc in describe_all()), SPREAD]
     wanted = options.types or every
     if unknown := sorted(set(wanted) - set(every)):
         parser.error(f"no such type: {', '.join(unknown)}")
     print(f"{'ms':<20}{'n':>4}{'effect':>10}{'bare':>10}{'ratio':>8}{'undo':>10}{'bare':>10}{'ratio':>8}")
     failed = False
-    with fleet(options.containers) as made:
+    with fleet(options.containers if wanted != [SPREAD] else 0) as made:
         # Whoever was in no network has another interface afterwards, which the command line would have to look for.
-        for name in sorted(wanted, key=lambda name: name == "network_disconnect"):
+        for name in sorted(set(wanted) - {SPREAD}, key=lambda name: (name == "network_disconnect", every.index(name))):
             if name not in CASES:
                 print(f"{name:<20}   not measured here")
                 continue
             times = anyio.run(measured, name, made, options.rounds)
             failed = failed or not times.effect
             print(times.row(name, options.containers), flush=True)
-    if not options.types:
+    if SPREAD in wanted:
         with fleet(SPREAD_OF) as made:
             apart = anyio.run(spreads, made, options.rounds)
         print(
@@ -230,7 +232,7 @@ async def measured(name: str, made: Fleet, rounds: int) -> Times:
 async def ours(control: Control, name: str, case: Case, made: Fleet, times: Times) -> None:
     """One execution with the fault on all containers, undone after its own time."""
     params = json.loads(made.filled(json.dumps(case.params)))
-    fault = {"type": name, "target": "all", "at": "500ms", "for": f"{LASTS_S * MS:.0f}ms", **params}
+    fault = {"type": name, "target": "all", **params}
     execution = await played(control, scenario(fault, {"all": {"labels": {LABEL: made.tag}}}))
     done = execution.faults[0]
     effects = [target.effective_at for target in done.targets if target.effective_at is not None]
@@ -258,10 +260,11 @@ def bare(words: Words, made: Fleet) -> float:
     return (time.perf_counter() - begun) * MS
 
 
-def scenario(fault: Mapping[str, object], targets: Mapping[str, object]) -> str:
+def scenario(fault: Mapping[str, object], targets: Mapping[str, object], lasts_s: float = LASTS_S) -> str:
     """JSON is YAML."""
+    fault = {**fault, "at": "500ms", "for": f"{lasts_s * MS:.0f}ms"}
     head = {"apiVersion": "test-coordinator/v1", "kind": "Scenario", "metadata": {"name": "bench"}}
-    phase = {"name": "fault", "duration": f"{LASTS_S * MS + 700:.0f}ms", "faults": [fault]}
+    phase = {"name": "fault", "duration": f"{lasts_s * MS + 700:.0f}ms", "faults": [fault]}
     return json.dumps({**head, "targets": targets, "phases": [phase]})
 
 
@@ -274,11 +277,11 @@ async def spreads(made: Fleet, rounds: int) -> list[float]:
     half = len(made.ids) // 2
     sides = {side: {"names": [docker("inspect", "--format", "{{.Name}}", each).lstrip("/") for each in ids]}
              for side, ids in (("left", made.ids[:half]), ("right", made.ids[half:]))}  # fmt: skip
-    fault = {"type": "network_partition", "between": ["left", "right"], "at": "500ms", "for": f"{LASTS_S * MS:.0f}ms"}
+    definition = scenario({"type": "network_partition", "between": ["left", "right"]}, sides, WATCHED_S)
     async with coordinating(made) as control:
         for _ in range(rounds):
             watcher = await anyio.to_thread.run_sync(watching, made.ids)
-            execution = await played(control, scenario(fault, sides))
+            execution = await played(control, definition)
             out, _ = await anyio.to_thread.run_sync(watcher.communicate)
             last = json.loads(out)
             due = execution.faults[0].due_at
@@ -371,7 +374,8 @@ def fleet(count: int) -> Iterator[Fleet]:
     finally:
         left = [each for each in ids if each]
         beside = docker("ps", "--all", "--quiet", "--filter", f"name={network}-beside-").split()
-        docker("rm", "--force", *left, *beside)
+        if left or beside:
+            docker("rm", "--force", *left, *beside)
         docker("network", "rm", network)
 
 
