@@ -26,6 +26,12 @@ FLUSH_EVERY_S: Final = 2.0
 FLUSH_DEADLINE_S: Final = 5.0
 RATE_WINDOW_S: Final = 5.0
 
+CHANGES_AT_ONCE: Final = 20.0
+CHANGE_EVERY_S: Final = 5.0
+"""Of a probe that turns good and bad again and again so many changes are told at once, and then one so often: each is a
+write to the ledger, and stays in memory.
+"""
+
 DUST_S: Final = 1e-6
 """Seconds within which two times are the same, for sums of binary fractions."""
 
@@ -49,7 +55,10 @@ class _Track:
     bad: int = 0
     late: int = 0
     last_error: str = ""
-    was_ok: bool = True
+    told_ok: bool = True
+    """What whoever is told of changes was told last."""
+    may_tell: float = CHANGES_AT_ONCE
+    may_tell_at: float = -math.inf
     flushed: int = 0
     running: bool = False
     pending: int | None = None
@@ -86,7 +95,8 @@ class Samplers:
 
         `flush` is given the settled chunks of each probe in order; one it failed to take (LedgerUnavailable, or
         FLUSH_DEADLINE_S passed) is given again. `on_sample` is called when a probe has a new or amended row,
-        `on_change` with the sample and error when good turns bad and with an empty error when bad turns good.
+        `on_change` with the sample and error when good turns bad and with an empty error when bad turns good, if it was
+        not told too often.
         """
         self._prober = prober
         self._clock = clock
@@ -223,10 +233,20 @@ class Samplers:
         else:
             track.bad += 1
             track.last_error = reading.error
-        if reading.ok != track.was_ok:
-            track.was_ok = reading.ok
+        if reading.ok != track.told_ok and self._has_room(track):
+            track.told_ok = reading.ok
             self._on_change(track.name, track.samples[-1], reading.error)
         self._tell(track)
+
+    def _has_room(self, track: _Track) -> bool:
+        """Whether one more change may be told; counts it if so."""
+        now = self._clock.monotonic()
+        gained = (now - track.may_tell_at) / CHANGE_EVERY_S
+        track.may_tell, track.may_tell_at = min(CHANGES_AT_ONCE, track.may_tell + gained), now
+        if track.may_tell < 1:
+            return False
+        track.may_tell -= 1
+        return True
 
     def _tell(self, track: _Track) -> None:
         if track.next_sample is not None:
