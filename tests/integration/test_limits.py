@@ -60,12 +60,17 @@ def runs(container: Container, *argv: str) -> bool:
 
 def put(served: Coordinator, container: Container, faults: list[dict[str, object]]) -> str:
     """An execution with these, once all are in force."""
-    execution_id = served.submit(scenario(faults, names=[container.name]))
+    return begun(served, scenario(faults, names=[container.name]))
 
-    def states() -> list[str]:
-        return [fault["state"] for fault in served.execution(execution_id)["faults"]]
 
-    eventually(lambda: states() == ["active"] * len(faults), "the effects")
+def begun(served: Coordinator, definition: dict[str, object]) -> str:
+    """An execution of this, once all its faults are in force."""
+    execution_id = served.submit(definition)
+
+    def states() -> set[str]:
+        return {fault["state"] for fault in served.execution(execution_id)["faults"]}
+
+    eventually(lambda: states() == {"active"}, "the effects")
     return execution_id
 
 

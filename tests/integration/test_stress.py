@@ -1,6 +1,7 @@
 """Stressors on the real engine: counted by the target's own accounting, limited by its limits, and gone afterwards."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -15,7 +16,7 @@ from coordinator.faults.stress import CpuStress
 from coordinator.identity import LABEL_EXECUTION
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
-from tests.integration.test_limits import put
+from tests.integration.test_limits import begun, put
 
 GROUPS = Path("/sys/fs/cgroup")
 LEASE_S = 10.0
@@ -23,6 +24,9 @@ LEASE_S = 10.0
 
 WINDOW_S = 4.0
 """Over which CPU time is measured."""
+
+CASES: tuple[tuple[int, float | None], ...] = ((30, None), (60, None), (90, 0.2))
+"""A load in per cent, and the container's own quota of CPUs."""
 
 IDLE_PROCESSES = 2
 """A shell, and what it waits for."""
@@ -50,18 +54,15 @@ def cpu_s(container: Container) -> float:
     return int((where / "cpu.stat").read_text().split()[1]) / 1e6
 
 
-def load(container: Container) -> float:
-    """Per cent of one CPU over a while, by the kernel's accounting of the container."""
-    return loads(container)[0]
-
-
-def loads(container: Container) -> tuple[float, float]:
-    """The same, and with the time that its processes waited for a CPU which others had: what they asked for."""
-    before, waited, began = cpu_s(container), waited_s(container), time.monotonic()
+def loads(targets: Sequence[Container]) -> list[tuple[float, float]]:
+    """Per cent of one CPU over a while, by the kernel's accounting of each container; and the same with the time that
+    its processes waited for a CPU which others had: what they asked for.
+    """
+    before, began = [(cpu_s(each), waited_s(each)) for each in targets], time.monotonic()
     time.sleep(WINDOW_S)
-    took = time.monotonic() - began
-    used = (cpu_s(container) - before) / took * 100
-    return used, used + (waited_s(container) - waited) / took * 100
+    after, took = [(cpu_s(each), waited_s(each)) for each in targets], time.monotonic() - began
+    used = [(late[0] - early[0], late[1] - early[1]) for early, late in zip(before, after, strict=True)]
+    return [(cpu / took * 100, (cpu + waited) / took * 100) for cpu, waited in used]
 
 
 def waited_s(container: Container) -> float:
@@ -104,24 +105,24 @@ def finish(served: Coordinator, execution_id: str) -> None:
     assert served.execution(execution_id)["undo"] == "complete"
 
 
-@pytest.mark.parametrize(("percent", "quota"), [(30, None), (60, None), (90, 0.2)])
-def test_cpu_is_used_as_asked_within_the_limits(
-    served: Coordinator, containers: Sandbox, percent: int, quota: float | None
-) -> None:
+def test_cpu_is_used_as_asked_within_the_limits(served: Coordinator, containers: Sandbox) -> None:
     """Within 5 points of what was asked, or of the container's own quota where that is less; nothing afterwards."""
-    target = containers.run("busy", options=["--cpus", str(quota)] if quota else [])
-    before = settled(target)
-    assert load(target) < OTHERS
-    execution_id = put(served, target, [{"type": "cpu_stress", "load": f"{percent}%"}])
-    assert len(members(target)) == len(before) + 1
-    used, asked = loads(target)
-    wanted = min(percent, 100 * (quota or 1))
-    # On a busy machine it gets less, and waits for the rest.
-    assert used - wanted < 5, used
-    assert asked - wanted > -5, asked
+    targets = [containers.run("busy", options=["--cpus", str(quota)] if quota else []) for _, quota in CASES]
+    before = [settled(target) for target in targets]
+    faults: list[dict[str, object]] = [
+        {"type": "cpu_stress", "target": f"t{at}", "load": f"{percent}%"} for at, (percent, _) in enumerate(CASES)
+    ]
+    named = {f"t{at}": {"names": [target.name]} for at, target in enumerate(targets)}
+    execution_id = begun(served, scenario(faults, names=[], targets=named))
+    assert [len(members(target) - own) for target, own in zip(targets, before, strict=True)] == [1] * len(CASES)
+    for (used, asked), (percent, quota) in zip(loads(targets), CASES, strict=True):
+        wanted = min(percent, 100 * (quota or 1))
+        # On a busy machine it gets less, and waits for the rest.
+        assert used - wanted < 5, (percent, used)
+        assert asked - wanted > -5, (percent, asked)
     finish(served, execution_id)
-    assert members(target) == before
-    assert load(target) < OTHERS
+    assert [members(target) for target in targets] == before
+    assert max(used for used, _ in loads(targets)) < OTHERS
 
 
 def test_memory_is_held_within_the_limits(served: Coordinator, containers: Sandbox) -> None:
@@ -188,25 +189,30 @@ def test_what_is_killed_for_want_of_memory_is_told_apart(served: Coordinator, co
     assert target.status == "running"
 
 
-def test_they_end_at_their_deadline_with_everything_of_ours_dead(containers: Sandbox, engine: str) -> None:
-    """Started without any coordinator, they are in the container until the time in their mark, and then in none."""
+def test_what_a_person_starts_by_a_plans_command_stays_until_the_undo(containers: Sandbox, engine: str) -> None:
+    """Nobody holds what it starts: it is in the container when the helper has ended, until the undo is run as well."""
     target = containers.run("alone")
-    own, until = settled(target), int(time.time()) + 6
+    own = settled(target)
     facts = ContainerFacts(id=target.id, name="t", image="i", state=ContainerState.RUNNING, started_at="s")
     spec = CpuStress.model_validate({"type": "cpu_stress", "target": "t", "load": "20%", "workers": 2})
-    (planned,) = spec.plan([facts]).filled({FAULT: "f-alone", MARK: f"fault=f-alone expires={until}"}).targets
+    mark = f"fault=f-alone execution=e instance=i expires={time.time() + 600:.0f}"
+    (planned,) = spec.plan([facts]).filled({FAULT: "f-alone", MARK: mark}).targets
+    assert planned.undo is not None
+    undo = planned.undo.command
 
-    async def begin() -> Outcome:
+    async def play() -> tuple[Outcome, int, Outcome]:
         image = HelperImage("", __version__)
         runner = DockerCommandRunner(engine, lambda name: name, helper_image=image, instance="stress-test")
         await runner.prepare_helper()
-        return await runner.run(planned.inject)
+        put = await runner.run(planned.inject)
+        loaded = len(members(target))
+        return put, loaded, await runner.run(undo)
 
-    outcome = anyio.run(begin)
-    assert outcome.ok, outcome.stderr
-    assert len(members(target)) == len(own) + 2 or time.time() >= until
-    eventually(lambda: members(target) == own, "their end")
-    assert time.time() >= until - 1
+    put, loaded, removed = anyio.run(play)
+    assert put.ok, put.stderr
+    assert loaded == len(own) + 2
+    assert removed.ok, removed.stderr
+    assert members(target) == own
 
 
 def test_a_paused_container_is_undone(served: Coordinator, containers: Sandbox) -> None:
