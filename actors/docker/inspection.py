@@ -37,6 +37,7 @@ def container_facts(inspected: Json) -> ContainerFacts:
         started_at=_time(state["StartedAt"]),
         finished_at=_time(state["FinishedAt"]),
         exit_code=state["ExitCode"] if down else None,
+        out_of_memory=down and state.get("OOMKilled", False),
         health=(state.get("Health") or {}).get("Status", ""),
         restart_count=inspected.get("RestartCount", 0),
         restart_policy=(host.get("RestartPolicy") or {}).get("Name", ""),

@@ -79,6 +79,8 @@ class ContainerFacts(Value):
     started_at: str = ""
     finished_at: str = ""
     exit_code: int | None = None
+    out_of_memory: bool = False
+    """Whether the engine says of its last run that the kernel killed in it for want of memory."""
     health: str = ""
     restart_count: int = 0
     restart_policy: str = ""

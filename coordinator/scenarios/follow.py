@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from coordinator.scenarios.inject import Injection
 
 RECONNECT_S: Final = 1.0
+KILLED: Final = 137
+"""The exit code of a main process that was killed."""
+
 MOVING: Final = frozenset({
     "die", "start", "destroy", "pause", "unpause", "stop", "restart", "rename", "connect", "disconnect",
 })  # fmt: skip
@@ -82,6 +85,8 @@ def what_happened(target: TargetPlan, container: ContainerFacts | None) -> str:
     if container is None:
         return "the container is gone, and the fault with it"
     if container.state not in UP:
+        if container.out_of_memory and container.exit_code == KILLED:
+            return f"the container is {container.state}: the kernel killed it for want of memory, as the engine says"
         return f"the container is {container.state}, and the fault is gone with its run"
     if isinstance(target.effect, Detached):
         return f"the container is in network {target.effect.network} again: somebody else undid it"

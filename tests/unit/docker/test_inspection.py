@@ -36,6 +36,13 @@ def test_the_exit_code_is_that_of_an_ended_run() -> None:
     assert container_facts(inspected(Status="exited", ExitCode=0)).exit_code == 0
 
 
+def test_a_run_that_ended_for_want_of_memory_says_so() -> None:
+    """While it is down: what is said of a run that goes on is about a process beside its first."""
+    assert container_facts(inspected(Status="exited", ExitCode=137, OOMKilled=True)).out_of_memory
+    assert not container_facts(inspected(Status="exited", ExitCode=137, OOMKilled=False)).out_of_memory
+    assert not container_facts(inspected(Status="running", OOMKilled=True)).out_of_memory
+
+
 def test_the_start_is_the_engines_own_text() -> None:
     """The start time keeps its nanoseconds, as it tells one run from the next."""
     facts = container_facts(inspected(Status="running", StartedAt="2026-01-01T00:00:00.123456789Z"))

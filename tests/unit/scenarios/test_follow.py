@@ -6,7 +6,9 @@ import anyio
 import pytest
 
 from coordinator.faults.facts import ContainerState
+from coordinator.faults.stress import CpuStress
 from coordinator.record import Execution, FaultState, UndoState, Verdict
+from coordinator.scenarios.follow import what_happened
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
@@ -177,3 +179,19 @@ async def test_an_engine_that_restarts_is_looked_at_again() -> None:
             group.start_soon(meanwhile)
             await player.play(f"{player.id}@/")
         assert player.view().undo is UndoState.COMPLETE
+
+
+async def test_a_container_that_ran_out_of_memory_is_told_apart() -> None:
+    """From one that went down otherwise, even if the kernel has killed something beside its first process before."""
+    async with fleet("a") as made:
+        (target,) = (
+            CpuStress.model_validate({"type": "cpu_stress", "target": "a"})
+            .plan([made.engine.state.find("a").facts()])
+            .targets
+        )
+        down = {"state": ContainerState.EXITED, "out_of_memory": True}
+        facts = made.engine.state.find("a").facts()
+        why = what_happened(target, facts.model_copy(update={**down, "exit_code": 137}))
+        assert why == "the container is exited: the kernel killed it for want of memory, as the engine says"
+        why = what_happened(target, facts.model_copy(update={**down, "exit_code": 0}))
+        assert why == "the container is exited, and the fault is gone with its run"
