@@ -3,9 +3,20 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.scenarios.parse import builtin_names, builtin_text
 from tests.unit.cli.conftest import Call
 
 FLEET = "containers:\n  - {name: web-1, labels: {app: web, test-coordinator.target: 'true'}}\n"
+LIBRARY_FLEET = """
+containers:
+  - {name: web, restart_policy: always}
+  - {name: front}
+  - {name: web-1, labels: {app: web}}
+  - {name: web-2, labels: {app: web}}
+  - {name: db, labels: {app: db}, networks: [back]}
+  - {name: redis, labels: {app: db}, networks: [back]}
+  - {name: other, labels: {app: db}, networks: [back]}
+"""
 SCENARIO = """
 apiVersion: test-coordinator/v1
 kind: Scenario
@@ -57,6 +68,18 @@ def test_a_claim_on_containers_is_judged(call: Call, files: tuple[str, str]) -> 
     said = call("rehearse", files[0], "--fleet", files[1], "--seed", "1")
     assert said.code == 1
     assert "does not hold" in said.out
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_the_library_can_be_rehearsed(call: Call, tmp_path: Path, name: str) -> None:
+    """Each scenario finds its targets, every fault of it comes about on the simulated fleet, and nothing is left."""
+    (tmp_path / "fleet.yaml").write_text(LIBRARY_FLEET)
+    label = {"split-brain": "app=db"}.get(name, "app=web")
+    variables = ["--var", f"label={label}"] if "label" in builtin_text(name) else []
+    told = json.loads(call("rehearse", name, "--fleet", "fleet.yaml", "--seed", "1", *variables, "--json").out)
+    events = [one["event"] for one in told["timeline"]]
+    assert (told["left"], told["undo"], "fault_not_injected" in events) == ([], "complete", False)
+    assert events.count("fault_effective") == events.count("fault_undone") > 0
 
 
 @pytest.mark.parametrize(
