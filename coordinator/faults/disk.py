@@ -55,7 +55,7 @@ class DiskIoStress(StressFault):
 
     type: Literal["disk_io_stress"]
     workers: int = Field(default=1, ge=1, le=MOST_WORKERS, description="how many processes")
-    path: FolderPath = Field(default="/", description="the folder in the container, whose disk is kept busy")
+    path: FolderPath = Field(default="/", description="the folder in the container, whose disk is kept busy; no link")
 
     summary: ClassVar[str] = "Keeps the disk under a folder of the container busy, within the container's limits."
     mechanism: ClassVar[str] = "processes started by a helper container, moved into the target's cgroup and mounts"

@@ -45,7 +45,7 @@ def churn(path: str, main: Process, alive: Callable[[], bool], on: Callable[[], 
 
 def nameless(path: str) -> int:
     """A file of its own in this folder, with its whole room, and no name. Raises Failed."""
-    where = inside.folder(path)
+    where = inside.straight(path)
     try:
         file = opened(where)
         os.posix_fallocate(file, 0, FILE)

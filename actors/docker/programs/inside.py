@@ -36,25 +36,13 @@ def enter(main: Process) -> None:
         raise Failed("it has ended")
 
 
-def folder(path: str) -> int:
-    """A descriptor of a folder. Raises Failed."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Failed(f"there is no folder {path} in it") from None
-    except NotADirectoryError:
-        raise Failed(f"{path} is no folder") from None
-    except OSError as error:
-        raise Failed(f"{path} cannot be opened: {error.strerror}") from None
-
-
 @overload
 def straight(path: str) -> int: ...
 @overload
 def straight(path: str, *, missing: bool) -> int | None: ...
 def straight(path: str, *, missing: bool = False) -> int | None:
-    """A descriptor of a folder that is reached without any link. Raises Failed; with `missing`, None where it is not
-    there.
+    """A descriptor of a folder that is reached without any link: one into /proc may lead out, where the container sees
+    the host's processes. Raises Failed; with `missing`, None where it is not there.
     """
     where = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for part in path.split("/"):

@@ -136,10 +136,10 @@ def files(folders: list[str]) -> list[Json]:
     found: dict[tuple[int, int], Json] = {}
     for folder in dict.fromkeys(folders):
         try:
-            where = inside.folder(folder)
+            where = inside.straight(folder)
         except Failed:
             continue
-        for name in filter(FILE.fullmatch, os.listdir(where)):  # noqa: PTH208  # pathlib takes no descriptor
+        for name in names(where):
             try:
                 device, number, mark = identity(where, name)
             except OSError:  # gone meanwhile, a link, or not to be read
@@ -148,6 +148,14 @@ def files(folders: list[str]) -> list[Json]:
             found.setdefault((device, number), told)
         os.close(where)
     return list(found.values())
+
+
+def names(where: int) -> list[str]:
+    """Of files that may be ours, in a folder that is open; none where it cannot be read."""
+    try:
+        return list(filter(FILE.fullmatch, os.listdir(where)))  # noqa: PTH208  # pathlib takes no descriptor
+    except OSError:
+        return []
 
 
 def mounts(process: Process) -> list[str]:
@@ -210,7 +218,7 @@ def kill(each: Json) -> None:
 def unlinked(each: Json) -> list[Json]:
     """Remove a file, if it is still this very one. Raises Failed."""
     try:
-        where = inside.folder(each["folder"])
+        where = inside.straight(each["folder"])
         if FILE.fullmatch(each["name"]) and identity(where, each["name"])[1:] == (each["number"], each["mark"]):
             os.unlink(each["name"], dir_fd=where)
     except FileNotFoundError:

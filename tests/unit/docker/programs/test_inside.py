@@ -14,13 +14,16 @@ from actors.docker.programs.load_target import Process
 
 
 def test_a_folder_is_one(tmp_path: Path) -> None:
-    """What is not there and what is a file is told apart."""
-    os.close(inside.folder(str(tmp_path)))
+    """What is not there, what is a file and what is a link is told apart."""
+    os.close(inside.straight(str(tmp_path)))
     (tmp_path / "file").write_text("")
     with pytest.raises(Failed, match="is no folder"):
-        inside.folder(str(tmp_path / "file"))
+        inside.straight(str(tmp_path / "file"))
     with pytest.raises(Failed, match="there is no folder"):
-        inside.folder(str(tmp_path / "nowhere"))
+        inside.straight(str(tmp_path / "nowhere"))
+    (tmp_path / "link").symlink_to("/proc/1/root")
+    with pytest.raises(Failed, match="leads through a link, link to /proc/1/root: give the path without it"):
+        inside.straight(str(tmp_path / "link" / "tmp"))
 
 
 def test_without_rights_nobody_gets_in() -> None:
