@@ -51,6 +51,8 @@ class NamespaceHands:
         self._sessions: dict[str, Session] = {}
         self._put: dict[str, dict[str, DockerCommand]] = {}
         """What is put, by place and what bears its name: put once more when a helper is lost and replaced."""
+        self._taken_out: set[tuple[str, str]] = set()
+        """What was asked to be taken out since it was put: a put that is answered only then is not put once more."""
         self._opening: dict[str, anyio.Lock] = {}
         self._names: list[str] = []
         """Of every helper container that was opened: the engine keeps those that have ended."""
@@ -79,18 +81,23 @@ class NamespaceHands:
         if isinstance(command, HttpCommand):
             return await self._runner.run(command)
         place = command.place
-        if place and command.inside[0] == "remove":
+        verb = command.inside[0] if place else ""
+        whose = (place, _name(command) if verb in {"put", "remove"} else "")
+        if verb == "put":
+            self._taken_out.discard(whose)
+        elif verb == "remove":
             # First of all: a helper that is being replaced must not put it once more.
-            self._put.get(place, {}).pop(_name(command), None)
+            self._taken_out.add(whose)
+            self._put.get(place, {}).pop(whose[1], None)
         session = self._sessions.get(place) if place else None
         if session is None or session.ended.is_set():
             return await self._runner.run(command)
         with action("docker:command", argv=command.shown(), through=session.through) as told:
             outcome = await session.ask(command)
             told.add_success_fields(exit_code=outcome.exit_code, duration=round(outcome.duration_s, 4))
-        if outcome.ok and command.inside[0] == "put":
-            self._put.setdefault(place, {})[_name(command)] = command
-        if outcome.exit_code is None and command.inside[0] == "remove":
+        if outcome.ok and verb == "put" and whose not in self._taken_out:
+            self._put.setdefault(place, {})[whose[1]] = command
+        if outcome.exit_code is None and verb == "remove":
             # The helper is gone or hangs: its leases end by themselves, but the look has to be somebody's.
             return await self._runner.run(command)
         return outcome

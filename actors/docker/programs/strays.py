@@ -153,7 +153,7 @@ def files(folders: list[str]) -> list[Json]:
 def names(where: int) -> list[str]:
     """Of files that may be ours, in a folder that is open; none where it cannot be read."""
     try:
-        return list(filter(FILE.fullmatch, os.listdir(where)))  # noqa: PTH208  # pathlib takes no descriptor
+        return list(filter(FILE.fullmatch, os.listdir(where)))  # pathlib takes no descriptor
     except OSError:
         return []
 

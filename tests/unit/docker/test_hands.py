@@ -1,0 +1,64 @@
+"""The commands of one execution through a helper that is held open, which a program of the test plays."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import anyio
+import pytest
+from anyio.abc import Process
+
+from actors.docker.command_runner import DockerCommandRunner
+from actors.docker.hands import namespace_hands
+from actors.docker.processes import start
+from coordinator.faults.commands import Command, DockerCommand, Outcome, in_namespace
+
+pytestmark = pytest.mark.anyio
+
+TARGET = "c" * 64
+FAULT = "0" * 32
+HELPER = """
+import json, sys
+print('{"ready": true}', flush=True)
+asked = []
+while len(asked) < 2:
+    told = json.loads(sys.stdin.readline())
+    if "ask" in told:
+        asked.append(told["id"])
+for number in asked:
+    print(json.dumps({"id": number, "exit": 0, "out": "", "error": ""}), flush=True)
+"""
+"""Answers a put only when its removal is asked for as well, then is lost."""
+
+
+class Runner(DockerCommandRunner):
+    """Opens such helpers."""
+
+    def __init__(self) -> None:
+        super().__init__("", str)
+
+    async def hold(self, command: DockerCommand) -> tuple[Process, str]:
+        """One more."""
+        return await start([sys.executable, "-c", HELPER], os.environ, fed=True), ""
+
+    async def run(self, command: Command) -> Outcome:
+        """Only what a helper that is lost does not answer."""
+        return Outcome(exit_code=0)
+
+
+async def test_what_is_taken_out_before_it_was_answered_is_not_put_once_more() -> None:
+    """Although the put was done, and its helper is lost then: nobody would take it out again."""
+    lost = anyio.Event()
+    async with namespace_hands(Runner(), "e") as hands:
+        put = in_namespace(TARGET, "put", f"fault={FAULT} execution=e instance=i expires=4000000000", "{}")
+        hands.listen(lambda *_: lost.set())
+        await hands.ready([put])
+        async with anyio.create_task_group() as group:
+            group.start_soon(hands.run, put)
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(hands.run, in_namespace(TARGET, "remove", FAULT))
+        await hands.run(in_namespace(TARGET, "remove", "1" * 32))
+        with anyio.move_on_after(0.3):
+            await lost.wait()
+    assert not lost.is_set()
