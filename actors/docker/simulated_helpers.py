@@ -14,7 +14,7 @@ from coordinator.faults.clock import CLOCK_PROGRAM
 from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NETNS_PROGRAM, STRESS_PROGRAM
 from coordinator.faults.disk import FILL_PROGRAM
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
-from coordinator.faults.limits import LIMITS_PROGRAM
+from coordinator.faults.limits import ALL, LIMITS_PROGRAM
 from coordinator.faults.processes import SIGNALS_PROGRAM
 from coordinator.faults.strays import STRAYS_PROGRAM, parse_removed
 
@@ -95,7 +95,9 @@ class _Programs:
         container = self.engine.state.containers.get(reference)
         if what == "remove":
             if container is not None:
-                container.limits = {name: each for name, each in container.limits.items() if each[0] != fault}
+                container.limits = {
+                    name: each for name, each in container.limits.items() if fault not in {each[0], ALL}
+                }
         elif container is None or not container.up:
             self._not_seen(reference)
         elif what == "kill":

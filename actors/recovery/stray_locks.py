@@ -1,6 +1,7 @@
 """Undoes what a lock on a target says, where no ledger knows of it: from the lock's own labels, strictly read.
 
-Runs nothing from labels but unpause and start of that very container, and only where its state calls for it.
+Runs nothing from labels but unpause and start of that very container, and only where its state calls for it. Limits,
+stopped processes and skewed clocks are taken back by commands of our own, as the container itself keeps what was done.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from coordinator.faults.locks import (
     NAME_PREFIX,
     outlives_runs,
     shown,
+    sweep,
     takes_rules_out,
     undo_from_labels,
     unlock_command,
 )
-from coordinator.faults.looks import Undo
+from coordinator.faults.looks import UP, Undo
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.undo import Undoer, failure_text, run_all
@@ -27,6 +29,7 @@ UNDO_S: Final = 20.0
 """How long one undo may take beyond the time that what was fired may still need."""
 
 UNREADABLE: Final = "its labels are not those of this version: undo it by hand"
+OVER: Final = "that run of the container is over"
 NOT_FROM_LABELS: Final = "is not run from labels: whether it is needed, only a person can tell"
 LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 """When a fault is taken to have been fired: then no run but the one that the lock names counts as hit."""
@@ -66,7 +69,8 @@ class StrayLocks:
             text, done = await self._one(lock, locked, engine_id, clear=clear)
             told.append(text)
             if not done:
-                left.append(shown(locked))
+                swept = sweep(lock.container_id, locked)
+                left.append(shown(locked) if swept is None else swept.shown())
         if not left:
             (outcome,) = await run_all(self._runner, [unlock])
             if outcome.ok:
@@ -80,9 +84,15 @@ class StrayLocks:
         if undo is None:
             found = await self._facts.containers([lock.container_id])
             if not found or not (_same_run(found, locked) or outlives_runs(locked)):
-                return "that run of the container is over", True
+                return OVER, True
             if clear:
                 return "nothing of it is there any more", True
+            swept = sweep(lock.container_id, locked)
+            if swept is not None and found[0].state not in UP:
+                return OVER, True
+            if swept is not None:
+                (outcome,) = await run_all(self._runner, [swept])
+                return ("put back", True) if outcome.ok else (failure_text(outcome), False)
             return f"`{locked.argv[0] if locked.argv else ''}` {NOT_FROM_LABELS}", False
         if 0 < lock.expires < self._clock.now().timestamp():
             # Whatever was fired has long come about.

@@ -19,6 +19,9 @@ from coordinator.quantities import Size
 LIMITS_PROGRAM: Final = f"{HELPER_PROGRAMS}/limits.py"
 """What sets limits on the engine's machine, and sets them back."""
 
+ALL: Final = "all"
+"""In place of a fault's id: whatever the program has done to the container, of whichever fault."""
+
 DEADLINE_S: Final = 20.0
 LEAST_MEMORY: Final = 6 << 20
 """Docker's own least limit: with less, nothing starts."""

@@ -15,10 +15,13 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
+from coordinator.faults.clock import ClockSkew
 from coordinator.faults.commands import NETNS_PROGRAM, STRESS_PROGRAM, DockerCommand
 from coordinator.faults.disk import filled_folder
 from coordinator.faults.facts import ContainerState, LockedUndo, TargetLock, Value
+from coordinator.faults.limits import ALL, CgroupFault, CpuLimit, beside_cgroups
 from coordinator.faults.looks import Undo
+from coordinator.faults.processes import ProcessFreeze
 from coordinator.identity import LABEL_EXECUTION, LABEL_EXPIRES, LABEL_FAULT, LABEL_INSTANCE, LABEL_PREFIX, LABEL_ROLE
 
 ROLE: Final = "lock"
@@ -37,6 +40,8 @@ _STATES: Final[Mapping[str, frozenset[ContainerState]]] = {
     }),
 }  # fmt: skip
 """The undos that may be run from labels, each on the lock's own container, and the states that may call for it."""
+SWEPT: Final[Mapping[str, type[CgroupFault]]] = {spec.program: spec for spec in (CpuLimit, ProcessFreeze, ClockSkew)}
+"""Programs that keep with the container itself what they have done to it, by a fault that has them do it."""
 
 
 class _Owed(Value):
@@ -121,6 +126,19 @@ def takes_rules_out(locked: LockedUndo) -> bool:
     *_, program, what, _fault = ("", "", "", *locked.argv)
     *_, loader, end, _fault, _container = ("", "", "", "", *locked.argv)
     return (program, what) == (NETNS_PROGRAM, "remove") or (loader, end) == (STRESS_PROGRAM, "remove")
+
+
+def sweep(container_id: str, locked: LockedUndo) -> DockerCommand | None:
+    """What takes back all that the program of this undo has done to the container, by its own records there; None for
+    the undo of any other program.
+
+    The command is ours, and nothing of it but the program's name is from the labels.
+    """
+    *_, program, what, _fault, container = ("", "", "", "", *locked.argv)
+    spec = SWEPT.get(program)
+    if spec is None or (what, container) != ("remove", container_id) or _ID.fullmatch(container_id) is None:
+        return None
+    return beside_cgroups(program, "remove", ALL, container_id, capabilities=spec.capabilities)
 
 
 def outlives_runs(locked: LockedUndo) -> bool:

@@ -27,10 +27,7 @@ LETTERS: Final = ("api", "web", "job", "old", "own", "lone")
 RENEWS: Final = ENDS_A_RUN | {"network_disconnect"}
 """After these a container has another network namespace, or another end of a network in it."""
 
-NOT_FROM_LABELS: Final = frozenset({
-    "exec", "network_disconnect", "cpu_limit", "memory_limit", "pid_exhaustion", "process_freeze", "clock_skew",
-    "disk_fill",
-})  # fmt: skip
+NOT_FROM_LABELS: Final = frozenset({"exec", "network_disconnect", "disk_fill"})
 """Their undos are in the ledger alone."""
 
 NEVER_ENDED: Final = frozenset({"own"})

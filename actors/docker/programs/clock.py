@@ -1,7 +1,7 @@
 """Has the processes of the container named by its id tell another time than the kernel does, and the kernel's again.
 
     clock.py put FAULT realtime OFFSET_NS CONTAINER_ID    every process of it does when this ends with 0
-    clock.py remove FAULT CONTAINER_ID                    none does any more, byte for byte, when this ends with 0
+    clock.py remove FAULT|all CONTAINER_ID                none does any more, byte for byte, when this ends with 0
 
 Changes the code that the kernel puts into every process for asking the time, in each process that there is; what a
 process makes of itself by fork has it as well, and what it becomes by exec has the kernel's own again. Nothing is kept:
@@ -183,7 +183,7 @@ def put(fault: str, offset_ns: int, container: str) -> None:
 
 def remove(fault: str, container: str) -> None:
     """Put every process back, once more for what was made meanwhile. Raises Failed."""
-    own, tag = pristine(), vdso.tag(fault)
+    own, tag = pristine(), vdso.MAGIC if fault == limits.ALL else vdso.tag(fault)
     for _ in range(PASSES):
         pids = numbers(container)
         each(pids, lambda pid: restore(pid, own, tag, frozen=paused(container)))

@@ -1,7 +1,7 @@
 """Sets a limit in the cgroup of the container named by its id, and sets back what was there before.
 
     limits.py put FAULT KIND VALUE CONTAINER_ID      KIND cpu: cores; memory: bytes; pids: how many more may be made
-    limits.py remove FAULT CONTAINER_ID              the limit is what it was when this ends with 0
+    limits.py remove FAULT|all CONTAINER_ID          the limit is what it was when this ends with 0
 
 Runs in the host's process and cgroup namespaces, with the host's cgroups at GROUPS. What was there before is kept on
 the cgroup itself, as an extended attribute: written before the limit is, and gone with the cgroup, as the limit is.
@@ -24,6 +24,9 @@ if not __package__:  # started as a file: the others are found from the folder t
 from actors.docker.programs.crash import HEXADECIMAL, LENGTHS, cgroups, started
 
 OK, FAILED, USAGE = 0, 1, 2
+ALL = "all"
+"""In place of a fault: whichever it was, for whoever has no record of its own."""
+
 GROUPS = "/host-cgroup"
 RECORD = "user.test-coordinator."
 """Begins the name of the attribute; the kind of limit ends it, so that one kind is set once at a time."""
@@ -95,6 +98,14 @@ class Group:
             raise Failed(f"another fault limits its {kind} already") from None
         except OSError as error:
             raise Failed(f"what was there before cannot be kept on the cgroup: {error.strerror}") from None
+
+    def kinds(self, beginning: str) -> list[str]:
+        """What is kept on it, of a kind that begins so."""
+        try:
+            names = os.listxattr(self.folder)
+        except OSError:
+            return []
+        return [name.removeprefix(RECORD) for name in names if name.startswith(RECORD + beginning)]
 
     def forget(self, kind: str) -> None:
         """Keep nothing any more. Raises OSError."""
@@ -232,7 +243,7 @@ def remove(fault: str, container: str) -> None:
     for kind in KINDS:
         where = group(container, kind)
         told = where.record(kind) if where is not None else None
-        if where is None or told is None or told.get("fault") != fault:
+        if where is None or told is None or fault not in {told.get("fault"), ALL}:
             continue
         try:
             # What somebody else has changed since is theirs.

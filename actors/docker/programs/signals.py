@@ -2,7 +2,7 @@
 
     signals.py kill BY TEXT SIGNAL CONTAINER_ID     each that matches now, but the main process
     signals.py put FAULT BY TEXT MARK CONTAINER_ID  each that matches is stopped (SIGSTOP) when this ends with 0
-    signals.py remove FAULT CONTAINER_ID            those that were stopped by `put` go on when this ends with 0
+    signals.py remove FAULT|all CONTAINER_ID        those that were stopped by `put` go on when this ends with 0
 
 BY is `name`, of the process or its executable, or `pattern`, looked for in its command line. Runs in the host's
 process and cgroup namespaces, for `put` and `remove` with the host's cgroups mounted. Which processes `put` stops, by
@@ -189,8 +189,14 @@ def kept(where: limits.Group, fault: str) -> list[tuple[int, int]]:
 def remove(fault: str, container: str) -> None:
     """Let go on what this fault stopped, and nothing else. Raises Failed."""
     where = limits.group(container, HIERARCHY)
-    if where is None or where.record(KEPT + fault) is None:
-        return
+    faults = [] if where is None else [kind.removeprefix(KEPT) for kind in where.kinds(KEPT)]
+    for each in faults if fault == limits.ALL else {fault}.intersection(faults):
+        if where is not None:
+            let_go_on(where, each, container)
+
+
+def let_go_on(where: limits.Group, fault: str, container: str) -> None:
+    """What this very fault stopped. Raises Failed."""
     sent = [each for each in kept(where, fault) if signalled(*each, signal.SIGCONT, container)]
     await_all(sent, lambda pid, since: not stopped(pid) or not there(pid, since, container), "they do not go on")
     try:

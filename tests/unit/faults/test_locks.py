@@ -12,6 +12,7 @@ from coordinator.faults.locks import (
     holder_text,
     lock_command,
     parse_lock,
+    sweep,
     takes_rules_out,
     undo_from_labels,
     unlock_command,
@@ -139,6 +140,23 @@ def test_rules_are_known_by_the_program_that_takes_them_out() -> None:
     assert not takes_rules_out(labelled("exec", *program, "remove", "x"))
     assert not takes_rules_out(labelled("unpause", ID))
     assert not takes_rules_out(labelled())
+
+
+@pytest.mark.parametrize(
+    ("program", "rights"), [("limits.py", []), ("signals.py", ["KILL"]), ("clock.py", ["SYS_PTRACE"])]
+)
+def test_what_a_container_keeps_itself_is_taken_back_by_a_command_of_ours(program: str, rights: list[str]) -> None:
+    """Whatever the labels say beside the program's name; none for another container, another use or another program."""
+    path = f"/usr/local/lib/test-coordinator/actors/docker/programs/{program}"
+    found = sweep(ID, labelled("run", "--privileged", "evil", path, "remove", "{fault}", ID))
+    assert found is not None
+    assert found.argv[-4:] == (path, "remove", "all", ID)
+    assert {"--privileged", "evil"}.isdisjoint(found.argv)
+    assert [found.argv[at + 1] for at, word in enumerate(found.argv) if word == "--cap-add"] == rights
+    assert sweep("d" * 64, labelled("run", path, "remove", "{fault}", ID)) is None
+    assert sweep(ID, labelled("run", path, "put", "{fault}", ID)) is None
+    assert sweep(ID, labelled("run", path.replace(program, "netns.py"), "remove", "{fault}", ID)) is None
+    assert sweep(ID, labelled()) is None
 
 
 def test_the_holder_is_named() -> None:

@@ -1,16 +1,21 @@
 """A scan ends stressors and removes files that are ours to remove, and leaves everybody else's."""
 
 import pytest
+from pydantic import TypeAdapter
 
+from coordinator.faults.catalogue import AnyFault
 from coordinator.faults.commands import FAULT, MARK
 from coordinator.faults.disk import DiskIoStress
 from coordinator.faults.leftovers import LeftoverState
+from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Undo
 from coordinator.faults.strays import Stray, StraySight
 from tests.unit.recovery.test_scan import LATER, OWN, Scene, anyio_backend, scene, told
 
 pytestmark = pytest.mark.anyio
 __all__ = ["anyio_backend"]
+
+FAULTS: TypeAdapter[object] = TypeAdapter(AnyFault)
 
 
 def mark(instance: str = OWN, expires: float = LATER, of: str = "gone") -> str:
@@ -78,3 +83,32 @@ async def test_a_stressor_bears_the_mark_that_is_read() -> None:
         )
         (target,) = plan.filled({FAULT: "f", MARK: mark()}).targets
         assert mark() in target.inject.shown().replace("'", "")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"type": "cpu_limit", "cpus": "0.2"},
+        {"type": "process_freeze", "name": "sh"},
+        {"type": "clock_skew", "offset": "1h"},
+    ],
+)
+async def test_what_a_container_keeps_itself_is_taken_back(fault: dict[str, str]) -> None:
+    """Without a ledger, of whichever fault it was; then the lock goes. Nothing is done to a run that is over."""
+    async with scene() as place:
+        for name in ("web", "db"):
+            spec = FAULTS.validate_python({"target": "t"} | fault)
+            assert isinstance(spec, CgroupFault)
+            (target,) = spec.plan([place.engine.state.find(name).facts()]).targets
+            assert target.undo is not None
+            await place.lock(name, target.undo)
+            assert (await place.engine.runner.run(target.inject.filled({FAULT: "f-1", MARK: mark()}))).ok
+        assert place.engine.state.find("web").limits
+        place.engine.die("db")
+        texts = {each.where: (each.state, each.text) for each in (await place.scan().scan()).found}
+        assert texts == {
+            "web": (LeftoverState.UNDONE, "put back"),
+            "db": (LeftoverState.UNDONE, "that run of the container is over"),
+        }
+        assert not place.engine.state.find("web").limits
+        assert place.locked == 0

@@ -110,6 +110,13 @@ def test_a_clock_is_off_by_what_is_asked_and_right_again(inside: Inside, offset_
         assert inside.own()
 
 
+def test_whoever_knows_no_fault_puts_it_right(inside: Inside) -> None:
+    """Of whichever fault."""
+    clock.put("f1", HOUR_NS, ID)
+    clock.remove("all", ID)
+    assert inside.own()
+
+
 def test_a_second_fault_is_refused_and_the_first_stays(inside: Inside) -> None:
     """A clock is skewed once at a time."""
     clock.put("f1", HOUR_NS, ID)

@@ -112,6 +112,15 @@ def test_what_somebody_else_has_written_since_is_left(cgroup: Path) -> None:
     assert where.record("pids") is None
 
 
+def test_whoever_knows_no_fault_sets_all_back(cgroup: Path) -> None:
+    """Of whichever faults."""
+    before = files(cgroup)
+    limits.put("f1", "pids", "2", ID)
+    limits.put("f2", "cpu", "0.1", ID)
+    limits.remove("all", ID)
+    assert files(cgroup) == before
+
+
 def test_a_container_that_is_gone_owes_nothing(cgroup: Path) -> None:
     """Its cgroup went with it; to put is an error that says what is missing."""
     other = "f" * 64

@@ -90,6 +90,17 @@ def test_those_that_it_stopped_go_on_and_no_other(inside: Inside) -> None:
     assert inside.kept == []
 
 
+def test_whoever_knows_no_fault_lets_all_go_on(inside: Inside) -> None:
+    """Of whichever fault; what anybody else has stopped stays."""
+    theirs, one, other = inside.run(911, stopped=True), inside.run(912), inside.run(913)
+    signals.put("f1", "pattern", "912", "m", ID)
+    signals.put("f2", "pattern", "913", "m", ID)
+    assert (inside.state(one), inside.state(other)) == ("T", "T")
+    signals.remove("all", ID)
+    assert (inside.state(theirs), inside.state(one), inside.state(other)) == ("T", "S", "S")
+    assert inside.kept == []
+
+
 def test_a_number_that_another_process_has_by_now_is_left_alone(inside: Inside) -> None:
     """What is kept names a process by its start time as well."""
     stopped = inside.run(903, stopped=True)
