@@ -17,7 +17,7 @@ MOST_IDLE: Final = 64
 """Kept connections of all servers; the longest unused is closed first."""
 
 CLOSE_DEADLINE_S: Final = 2.0
-"""Seconds in which all are closed at the end."""
+"""Seconds in which those that are closed together are closed."""
 
 
 class Connection(Protocol):
@@ -78,19 +78,17 @@ class Connections:
         finally:
             if not answered:
                 # A server that went away, or moved, leaves all of them as dead as this one.
-                await _closed(connection)
-                await self._close([entry for entry in self._idle if entry[0] == server])
+                await self._close([(server, connection), *(entry for entry in self._idle if entry[0] == server)])
         self._idle.append((server, connection))
         await self._close(self._idle[: max(0, len(self._idle) - MOST_IDLE)])
         return answer
 
     async def _close(self, entries: Sequence[tuple[Hashable, Connection]]) -> None:
+        """Close them side by side, whatever becomes of whoever waits."""
         self._idle = [entry for entry in self._idle if entry not in entries]
-        for _, connection in entries:
-            await _closed(connection)
-
-
-async def _closed(connection: Connection) -> None:
-    """Close it, whatever becomes of whoever waits."""
-    with anyio.move_on_after(CLOSE_DEADLINE_S, shield=True):
-        await connection.aclose()
+        if not entries:
+            return
+        with anyio.move_on_after(CLOSE_DEADLINE_S, shield=True):
+            async with anyio.create_task_group() as group:
+                for _, connection in entries:
+                    group.start_soon(connection.aclose)

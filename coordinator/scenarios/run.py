@@ -311,7 +311,7 @@ class Player:
     def _count_sample(self, probe: str, sampling: Samplers) -> None:
         if self._tools.metrics is None:
             return
-        late = sampling.progress(probe).late
+        late = sampling.late(probe)
         result = "late" if late > self._late[probe] else "good" if sampling.samples(probe)[-1].ok else "bad"
         self._late[probe] = late
         self._tools.metrics.probe_sample(self._stage.scenario.probes[probe].type, result)

@@ -157,6 +157,10 @@ class Samplers:
             last_error=track.last_error,
         )
 
+    def late(self, name: str) -> int:
+        """How many samples of a probe were missed so far."""
+        return self._tracks[name].late
+
     async def wait_sample(self, name: str) -> None:
         """Wait until a probe has a new or amended row, while `run` runs."""
         track = self._tracks[name]

@@ -130,3 +130,29 @@ async def test_there_are_not_many_in_all() -> None:
         await house.ask(f"server {number}")
     assert len(house.open) == MOST_IDLE
     assert house.open[0] == 3
+
+
+async def test_one_that_does_not_close_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are closed side by side, within one deadline, also when whoever closes them is cancelled."""
+    monkeypatch.setattr("actors.prober.connections.CLOSE_DEADLINE_S", 0.05)
+    house = House()
+
+    class Stuck(Line):
+        async def aclose(self) -> None:
+            await anyio.sleep_forever()
+
+    async def connect_stuck() -> Stuck:
+        await anyio.lowlevel.checkpoint()
+        return Stuck(-1)
+
+    async def answer(line: Line) -> int:
+        await anyio.lowlevel.checkpoint()
+        return line.number
+
+    for number in range(20):
+        await house.kept.ask(f"stuck {number}", connect_stuck, answer)
+    await house.ask()
+    with anyio.fail_after(20), anyio.CancelScope() as scope:
+        scope.cancel()
+        await house.kept.aclose()
+    assert house.open == []
