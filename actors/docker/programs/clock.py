@@ -19,10 +19,11 @@ if not __package__:  # started as a file: the others are found from the folder t
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from actors.docker.programs import limits, vdso
-from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
+from actors.docker.programs.limits import USAGE, Failed, done, known
 from actors.docker.programs.signals import living
 from actors.docker.programs.tracing import Gone, Held, Unstoppable, held
 
@@ -259,19 +260,15 @@ def proved(own: bytes, patch: vdso.Patch, offset_ns: int) -> None:
 def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
     container = sys.argv[-1]
-    try:
-        match sys.argv[1:]:
-            case ["put", fault, "realtime", offset, _] if known(container) and offset.removeprefix("-").isdigit():
-                put(fault, int(offset), container)
-            case ["remove", fault, _] if known(container):
-                remove(fault, container)
-            case _:
-                sys.stderr.write(USED)
-                return USAGE
-    except Failed as error:
-        sys.stderr.write(f"{container[:12]}: {error}\n")
-        return FAILED
-    return OK
+    match sys.argv[1:]:
+        case ["put", fault, "realtime", offset, _] if known(container) and offset.removeprefix("-").isdigit():
+            work = partial(put, fault, int(offset), container)
+        case ["remove", fault, _] if known(container):
+            work = partial(remove, fault, container)
+        case _:
+            sys.stderr.write(USED)
+            return USAGE
+    return done(work, container)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ if not __package__:  # started as a file: the others are found from the folder t
 import errno
 import re
 from collections.abc import Callable
+from functools import partial
 
 from actors.docker.programs import inside, limits
-from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
+from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, done, known
 from actors.docker.programs.load_target import Process, Target, memory_of_host
 from actors.docker.programs.room import room, wanted
 
@@ -205,23 +206,17 @@ def apart(act: Callable[[], None], begun: Callable[[int], None]) -> None:
 def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
     container = sys.argv[-1]
-    try:
-        match sys.argv[1:]:
-            case ["put", fault, value, cap, path, mark, _] if (
-                known(container) and FAULT.fullmatch(fault) and VALUE.fullmatch(value) and cap.isdigit()
-            ):
-                put(fault, value, int(cap), path, mark, container)
-            case ["remove", fault, within, path, _] if known(container) and FAULT.fullmatch(fault):
-                remove(fault, within, path, container)
-            case _:
-                sys.stderr.write(
-                    "usage: fill.py put FAULT BYTES|SHARE% CAP PATH MARK ID | remove FAULT WITHIN PATH ID\n"
-                )
-                return USAGE
-    except Failed as error:
-        sys.stderr.write(f"{container[:12]}: {error}\n")
-        return FAILED
-    return OK
+    match sys.argv[1:]:
+        case ["put", fault, value, cap, path, mark, _] if (
+            known(container) and FAULT.fullmatch(fault) and VALUE.fullmatch(value) and cap.isdigit()
+        ):
+            work = partial(put, fault, value, int(cap), path, mark, container)
+        case ["remove", fault, within, path, _] if known(container) and FAULT.fullmatch(fault):
+            work = partial(remove, fault, within, path, container)
+        case _:
+            sys.stderr.write("usage: fill.py put FAULT BYTES|SHARE% CAP PATH MARK ID | remove FAULT WITHIN PATH ID\n")
+            return USAGE
+    return done(work, container)
 
 
 if __name__ == "__main__":

@@ -271,6 +271,11 @@ def main() -> int:
         case _:
             sys.stderr.write("usage: limits.py put FAULT KIND VALUE CONTAINER_ID | remove FAULT CONTAINER_ID\n")
             return USAGE
+    return done(work, container)
+
+
+def done(work: Callable[[], None], container: str) -> int:
+    """How a program ends that does this to a container: 0, or 1 with one line that says why it could not be done."""
     try:
         work()
     except Failed as error:

@@ -22,11 +22,12 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from actors.docker.programs import limits
 from actors.docker.programs.crash import STARTED, cgroup_of, cgroups, send
-from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
+from actors.docker.programs.limits import USAGE, Failed, done, known
 from actors.docker.programs.running import asked_in
 
 UNSEEN = "no process of this container is seen from here: is it running on this very host?"
@@ -209,23 +210,17 @@ def let_go_on(where: limits.Group, fault: str, container: str) -> None:
 def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
     container = sys.argv[-1]
-    try:
-        match sys.argv[1:]:
-            case ["kill", ("name" | "pattern") as by, text, number, _] if known(container) and number.isdigit():
-                kill(by, text, int(number), container)
-            case ["put", fault, ("name" | "pattern") as by, text, mark, _] if known(container):
-                put(fault, by, text, mark, container)
-            case ["remove", fault, _] if known(container):
-                remove(fault, container)
-            case _:
-                sys.stderr.write(
-                    "usage: signals.py kill BY TEXT SIGNAL ID | put FAULT BY TEXT MARK ID | remove FAULT ID\n"
-                )
-                return USAGE
-    except Failed as error:
-        sys.stderr.write(f"{container[:12]}: {error}\n")
-        return FAILED
-    return OK
+    match sys.argv[1:]:
+        case ["kill", ("name" | "pattern") as by, text, number, _] if known(container) and number.isdigit():
+            work = partial(kill, by, text, int(number), container)
+        case ["put", fault, ("name" | "pattern") as by, text, mark, _] if known(container):
+            work = partial(put, fault, by, text, mark, container)
+        case ["remove", fault, _] if known(container):
+            work = partial(remove, fault, container)
+        case _:
+            sys.stderr.write(USED)
+            return USAGE
+    return done(work, container)
 
 
 if __name__ == "__main__":
