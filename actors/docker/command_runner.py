@@ -25,8 +25,10 @@ from coordinator.faults.commands import HELPER_IMAGE, HOLD, Command, DockerComma
 from coordinator.identity import LABEL_INSTANCE
 from coordinator.logging import action
 
-KEPT_BYTES: Final = 64 * 1024
-"""What is kept of each stream, from its beginning; the rest is read and dropped, so that the process never blocks."""
+KEPT_BYTES: Final = 1 << 20
+"""What is kept of each stream, from its beginning; the rest is read and dropped, so that the process never blocks. What
+a scan finds must fit: a few hundred bytes for each thing, of other instances too.
+"""
 
 TRAILING_S: Final = 1.0
 """How long the streams may stay open after the process has ended (a child of it may hold them)."""

@@ -35,7 +35,8 @@ def _one_line(value: SecretText) -> SecretText:
     return value
 
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+# What HTTP allows, but for what a shell reads between the quotes in which a command is shown.
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9#%&'*+.^_|~-]{1,100}$")]
 HeaderValue = Annotated[SecretText, AfterValidator(_one_line)]
 
 

@@ -4,7 +4,6 @@ processes are meant is for the program in the helper to see.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal, Self
 
@@ -16,6 +15,7 @@ from coordinator.faults.lifecycle import SIGNALS, among_processes, each_running,
 from coordinator.faults.limits import DEADLINE_S, CgroupFault
 from coordinator.faults.looks import Look, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
+from coordinator.faults.regex import Regex
 
 SIGNALS_PROGRAM: Final = f"{HELPER_PROGRAMS}/signals.py"
 """What finds processes on the engine's machine and signals them."""
@@ -29,23 +29,12 @@ class ProcessFault(FaultSpec):
     name: str | None = Field(
         default=None, min_length=1, max_length=LONGEST, description="all of this name, as ps shows it, or executable"
     )
-    pattern: str | None = Field(
+    pattern: Regex | None = Field(
         default=None,
         min_length=1,
         max_length=LONGEST,
         description="all with this regular expression in the command line",
     )
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except (re.error, OverflowError, RecursionError) as error:
-                message = f"a regular expression ({error})"
-                raise ValueError(message) from None
-        return pattern
 
     @field_validator("name", "pattern")
     @classmethod

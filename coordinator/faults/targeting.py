@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from coordinator.faults.facts import ContainerFacts, ContainerState, Value
+from coordinator.faults.regex import Regex
 from coordinator.quantities import Duration, Percent, parse_percent
 
 ROLE_LABEL: Final = "test-coordinator.role"
@@ -59,7 +60,7 @@ class Target(BaseModel):
     model_config = _MODEL
 
     names: tuple[str, ...] = ()
-    name_regex: str | None = None
+    name_regex: Regex | None = None
     labels: Labels = {}
     image: str | None = None
     compose_project: str | None = None
@@ -68,17 +69,6 @@ class Target(BaseModel):
     pick: str = Field(default="all", pattern=r"^(all|[1-9]\d*|\d+(\.\d+)?%)$", description="all, N or N%")
     allow_empty: bool = False
     allow_self_dependencies: bool = False
-
-    @field_validator("name_regex")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except (re.error, OverflowError, RecursionError) as error:
-                message = f"a regular expression ({error})"
-                raise ValueError(message) from None
-        return pattern
 
     @field_validator("pick")
     @classmethod

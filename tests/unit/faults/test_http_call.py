@@ -86,6 +86,7 @@ def test_what_does_not_run_is_left_alone(state: str) -> None:
         ({"port": 8000, "path": "chaos"}, "pattern"),
         ({"port": 8000, "method": "HEAD"}, "'POST', 'PUT'"),
         ({"port": 8000, "headers": {"X Key": "a"}}, "pattern"),
+        ({"port": 8000, "headers": {"X-`id`": {"secret": "KEY"}}}, "pattern"),
         ({"port": 8000, "headers": {"X-Key": "a\r\nHost: b"}}, "a text of one line"),
         ({"port": 8000, "headers": {"X-Key": {"secret": "a b"}}}, "pattern"),
         ({"port": 8000, "body": "x"}, "Extra inputs"),
