@@ -63,20 +63,21 @@ class StrayLocks:
         if lock.undos is None:
             return UNREADABLE, (*lock.undo, unlock.shown())
         engine_id = (await self._facts.engine()).id
-        told, left = [], []
+        told: list[str] = []
+        left: list[str] = []
         for locked in reversed(lock.undos):
             clear = rules_are_gone and (takes_rules_out(locked) or (bool(filled_folder(locked.argv)) and looked_into))
             text, done = await self._one(lock, locked, engine_id, clear=clear)
             told.append(text)
             if not done:
                 swept = sweep(lock.container_id, locked)
-                left.append(shown(locked) if swept is None else swept.shown())
+                left += shown(lock, locked) if swept is None else (swept.shown(),)
         if not left:
             (outcome,) = await run_all(self._runner, [unlock])
             if outcome.ok:
                 return "; ".join(dict.fromkeys(told)) or "nothing was owed", ()
             told.append(f"the lock could not be removed: {failure_text(outcome)}")
-        return "; ".join(dict.fromkeys(told)), (*left, unlock.shown())
+        return "; ".join(dict.fromkeys(told)), (*dict.fromkeys(left), unlock.shown())
 
     async def _one(self, lock: TargetLock, locked: LockedUndo, engine_id: str, *, clear: bool) -> tuple[str, bool]:
         """What became of one undo, and whether it owes nothing any more; `clear`: what it takes back is gone."""

@@ -30,6 +30,8 @@ LABEL_UNDO: Final = f"{LABEL_PREFIX}undo"
 LABEL_OWED: Final = f"{LABEL_PREFIX}owed"
 """The same as data: a JSON object with a version, for whoever has no ledger."""
 NAME_PREFIX: Final = "tc-"
+CURL: Final = ("curl",)
+"""Begins an undo that is a request."""
 DEADLINE_S: Final = 15.0
 
 _ID: Final = re.compile(r"[0-9a-f]{12,64}")
@@ -142,13 +144,17 @@ def sweep(container_id: str, locked: LockedUndo) -> DockerCommand | None:
 
 
 def outlives_runs(locked: LockedUndo) -> bool:
-    """Whether this undo is owed to the container, whichever run of it is up: its place in a network, its disk."""
-    return locked.argv[:2] == ("network", "connect") or bool(filled_folder(locked.argv))
+    """Whether this undo is owed to the container, whichever run of it is up: its place in a network, its disk, what its
+    own chaos API was told.
+    """
+    return locked.argv[:1] == CURL or locked.argv[:2] == ("network", "connect") or bool(filled_folder(locked.argv))
 
 
-def shown(locked: LockedUndo) -> str:
-    """The command as a person would paste it."""
-    return shlex.join(locked.argv) if locked.argv[:1] == ("curl",) else DockerCommand(argv=locked.argv).shown()
+def shown(lock: TargetLock, locked: LockedUndo) -> tuple[str, ...]:
+    """The command as a person would paste it. Of requests all there are: only as texts can they be pasted."""
+    if locked.argv[:1] == CURL:
+        return tuple(text for text in lock.undo if text.startswith("curl ")) or (shlex.join(locked.argv),)
+    return (DockerCommand(argv=locked.argv).shown(),)
 
 
 def holder_text(lock: TargetLock) -> str:

@@ -14,6 +14,7 @@ from actors.recovery.scan import EngineScan
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerState
+from coordinator.faults.http_call import HttpCall
 from coordinator.faults.leftovers import LeftoverState, Namespace, Placed, ScanReport, Sight, Trace, parse_placed
 from coordinator.faults.lifecycle import ContainerPause, ContainerStop
 from coordinator.faults.locks import lock_command
@@ -316,6 +317,21 @@ async def test_a_command_of_a_users_own_is_shown_and_not_run() -> None:
         assert left.commands == (f"docker exec {web.id} rm /tmp/off", f"docker volume rm tc-{web.id}")
         await place.engine.restart("web", 1, 0)
         assert told(await place.scan().scan()) == {"lock web": LeftoverState.UNDONE}
+
+
+async def test_a_call_is_owed_to_whichever_run_is_up() -> None:
+    """It is shown, once, as it can be pasted: the address asked for, the secret by its name."""
+    async with scene() as place:
+        web = place.engine.state.find("web")
+        call = {"port": 80, "headers": {"X-Key": {"secret": "KEY"}}}
+        spec = HttpCall.model_validate({"type": "http_call", "target": "t", "inject": {"port": 80}, "undo": call})
+        (undo,) = spec.plan([web.facts()]).undos
+        await place.lock("web", undo)
+        await place.engine.restart("web", 1, 0)
+        (left,) = (await place.scan().scan()).left
+    assert left.commands == (undo.command.shown(), f"docker volume rm tc-{web.id}")
+    assert "$(docker inspect" in left.commands[0]
+    assert '"X-Key: ${KEY}"' in left.commands[0]
 
 
 async def test_unreadable_locks_are_left_to_a_person() -> None:
