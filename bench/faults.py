@@ -138,6 +138,7 @@ CASES: Final[Mapping[str, Case]] = {
     "pid_exhaustion": Case(
         {"leave": 5}, ("update", "--pids-limit", "50", "{id}"), ("update", "--pids-limit", "1000", "{id}")
     ),
+    "clock_skew": Case({"offset": "1h"}),
     "http_call": Case({"inject": CALL, "undo": CALL}),
 }
 

@@ -35,7 +35,7 @@ def test_abilities_are_tried_and_nothing_stays(tmp_path: Path, engine: str) -> N
 
     helper, host = after["abilities"]["helper"], after["abilities"]["host"]
     assert (helper["state"], host["state"]) == ("tried", "tried")
-    assert after["abilities"]["processes"]["abilities"] == {"processes": "", "kill": ""}
+    assert after["abilities"]["processes"]["abilities"] == {"processes": "", "kill": "", "clock": ""}
     beside = ("cgroup_write", "cgroup_record", "cgroup_join", "processes")
     assert after["abilities"]["cgroups"]["abilities"] == dict.fromkeys(beside, "")
     assert after["abilities"]["mounts"]["abilities"] == dict.fromkeys((*beside, "mount_namespace"), "")
