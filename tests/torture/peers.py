@@ -265,6 +265,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=6, help="of each end of each contender (default 6)")
     parser.add_argument("--only", default="", help="contenders whose name holds this")
     options = parser.parse_args(argv)
+    # What was ignored, as SIGINT is in the background of a script, would be ignored by the tools too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as place:
         chaos = chaos_toolkit(Path(place))
         contenders: Mapping[str, Writer] = {
