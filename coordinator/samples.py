@@ -69,7 +69,7 @@ class Values:
         last = len(self._begins) - 1
         if last < 0 or value != self._run(last):
             if isinstance(value, str):
-                self._texts[last + 1] = sys.intern(value)
+                self._texts[last + 1] = sys.intern(str(value))
             self._begins.append(self._count)
             self._numbers.append(math.nan if value is None or isinstance(value, str) else value)
         self._count += 1
