@@ -159,7 +159,14 @@ class Namespace:
             self._follow(keeper)
         for fault, deadline in list(self.deadlines.items()):
             if time.monotonic() > deadline:
-                self.remove(fault)
+                self._over(fault)
+
+    def _over(self, fault: str) -> None:
+        """Its time is past. What cannot be taken out is not renewed any more, and so does nothing."""
+        try:
+            self.remove(fault)
+        except Failed as error:
+            sys.stderr.write(f"{fault}: not taken out: {error}\n")
 
     def _follow(self, keeper: Firewall | Shaping) -> None:
         """The interfaces that are here by now."""

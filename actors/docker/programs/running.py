@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
+from actors.docker.programs.crash import send
 from actors.docker.programs.limits import Failed
 
 GONE_S = 5.0
@@ -61,10 +63,7 @@ def remove(fault: str, container: str) -> None:
     while left := [pid for pid in stressors(fault, container) if not dying(pid)]:
         for pid in left:
             try:
-                if ours(pid, fault, container):
-                    os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+                send(pid, signal.SIGKILL, partial(ours, pid, fault, container))
             except OSError as error:
                 raise Failed(f"stressor {pid} could not be killed: {error.strerror}") from None
         if time.monotonic() > end:

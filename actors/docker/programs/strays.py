@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.docker.programs import inside, running
-from actors.docker.programs.crash import cgroups, started
+from actors.docker.programs.crash import cgroups, send, started
 from actors.docker.programs.limits import OK, USAGE, Failed
 from actors.docker.programs.load_target import Process
 
@@ -207,12 +207,15 @@ def remove(asked: list[Json]) -> list[Json]:
 def kill(each: Json) -> None:
     """A stressor, if it is still this very process. Raises OSError."""
     pid = int(each["name"])
-    try:
+
+    def still() -> bool:
         asked = running.asked(pid)
-        if asked is not None and asked.mark == each["mark"] and started(pid) == each["number"]:
-            os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, FileNotFoundError):
-        return
+        try:
+            return asked is not None and asked.mark == each["mark"] and started(pid) == each["number"]
+        except OSError:  # it has just ended
+            return False
+
+    send(pid, signal.SIGKILL, still)
 
 
 def unlinked(each: Json) -> list[Json]:

@@ -66,6 +66,18 @@ def test_the_deadline_is_in_the_mark(mark: str, seconds: float) -> None:
     assert running.expires(mark) == seconds
 
 
+def test_a_number_that_is_somebody_elses_by_now_is_not_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked once more of whom the handle is, and the signal goes through that."""
+    asked: list[int] = []
+    monkeypatch.setattr(running, "ours", lambda pid, *_: asked.append(pid))
+    with subprocess.Popen(["sleep", "60"]) as process:
+        seen = iter([[process.pid], []])
+        monkeypatch.setattr(running, "stressors", lambda *_: next(seen))
+        running.remove("f1", ID)
+        assert (asked, process.poll()) == ([process.pid], None)
+        process.kill()
+
+
 def test_a_program_is_started_with_both_ends_to_talk_to() -> None:
     """What it is told it says; a program that is not there is an error."""
     pid, given, told = running.start(["/bin/cat"])
