@@ -4,6 +4,7 @@ no proxy and no environment. Judges an answer by its status alone.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -38,6 +39,17 @@ class NoAddress(ValueError):
     """The container of a request has none."""
 
 
+UNHEARD: Final = (
+    ConnectionRefusedError,
+    socket.gaierror,
+    NoAddress,
+    LinkLocalAddress,
+    EngineUnreachable,
+    h11.LocalProtocolError,
+)
+"""What it ends with before anything is sent."""
+
+
 class HttpCaller:
     """Runs one HttpCommand after the other; keeps nothing open between them."""
 
@@ -51,12 +63,12 @@ class HttpCaller:
         headers = {each.name: self._secrets(each.secret) if each.secret else each.value for each in command.headers}
         hidden = [headers[each.name] for each in command.headers if each.secret]
         began = anyio.current_time()
-        answer, why = None, ""
+        answer, why, unheard = None, "", False
         with anyio.move_on_after(command.deadline_s) as deadline:
             try:
                 answer = await self._ask(command, headers)
             except FAILURES as error:
-                why = describe(error)
+                why, unheard = describe(error), isinstance(error, UNHEARD)
         took_s = anyio.current_time() - began
         if deadline.cancelled_caught:
             why = f"no answer within {command.deadline_s:g} s"
@@ -66,7 +78,7 @@ class HttpCaller:
         why = f"{command.method} {command.url}: {why if answer is None else told(answer, hidden)}"
         for value in hidden:
             why = without(why, value)
-        return Outcome(exit_code=1, stderr=why, duration_s=took_s)
+        return Outcome(exit_code=1, stderr=why, duration_s=took_s, unheard=unheard)
 
     async def _ask(self, command: HttpCommand, headers: dict[str, str]) -> Answer:
         """Raises FAILURES."""

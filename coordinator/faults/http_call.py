@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from coordinator.errors import Refused
 from coordinator.faults.commands import ADDRESS, Command, EnvEntry, HttpCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import each_running
 from coordinator.faults.looks import LATE_S, UP, Look, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
+from coordinator.faults.network import SHARED_MODES
 from coordinator.hosts import Url
 from coordinator.quantities import Duration
 from coordinator.secret_text import SecretRef, SecretText
+
+NO_ADDRESS: Final = (*SHARED_MODES, "none")
+"""Network modes in which a container cannot be called at its own address."""
 
 
 def _without_user(url: str) -> str:
@@ -97,7 +102,16 @@ class HttpCall(FaultSpec):
     needs: ClassVar[str] = "an HTTP API that the coordinator reaches"
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
-        """One call for each running container; one for all of them where it is the same."""
+        """One call for each running container; one for all of them where it is the same.
+
+        Raises Refused where one is to be called at its address, and has none of its own.
+        """
+        for container in containers:
+            if None in {self.inject.url, self.undo.url} and container.network_mode.startswith(NO_ADDRESS):
+                raise Refused(
+                    f"{container.name} has no address of its own (network {container.network_mode}): "
+                    "give url in place of port"
+                )
 
         def one(container: ContainerFacts) -> tuple[Command, Look, Undo | None]:
             undo = Undo(

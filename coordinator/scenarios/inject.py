@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +22,7 @@ from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
-from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit
+from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, outcome_of
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
 from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
@@ -234,11 +234,13 @@ class Injection:
         fired_at = clock.now()
         outcomes = await run_all(self.tools.runner, commands)
         _refuse_unstarted(outcomes)
-        watch = Watch(self.tools.facts, clock, self.plan.targets, dict(zip(commands, outcomes, strict=True)), fired_at)
+        ran = dict(zip(commands, outcomes, strict=True))
+        watch = Watch(self.tools.facts, clock, self.plan.targets, ran, fired_at)
         effects = await watch.effects()
+        unheard = {target.container_id for target in self.plan.targets if outcome_of(target, ran).unheard}
         failed = next((outcome for outcome in outcomes if not outcome.ok), None)
         why_not = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
-        await self._record_effects(effects, why_not, due)
+        await self._record_effects(effects, why_not, due, unheard)
 
     def commands(self, plan: FaultPlan) -> list[Command]:
         """What is run to inject it, its helpers labelled."""
@@ -286,12 +288,14 @@ class Injection:
             return True
         return False
 
-    async def _record_effects(self, effects: Effects, why_not: str, due: float) -> None:
-        """Durable what was seen, then on the timeline."""
+    async def _record_effects(self, effects: Effects, why_not: str, due: float, unheard: Collection[str]) -> None:
+        """Durable what was seen, then on the timeline. To whom nothing was said nothing is owed."""
         row = self.armed_row
         runs = await of_the_runs_hit(self.plan.targets, effects, self.tools.facts)
         undos = tuple(
-            undo.model_copy(update={"started_at": runs.get(undo.container_id, undo.started_at)}) for undo in row.undos
+            undo.model_copy(update={"started_at": runs.get(undo.container_id, undo.started_at)})
+            for undo in row.undos
+            if undo.container_id not in unheard
         )
         targets = tuple(self._outcome(target, effects, why_not) for target in row.fault.targets)
         state = FaultState.ACTIVE if effects else FaultState.FIRED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from coordinator.errors import Refused
 from coordinator.faults.catalogue import AnyFault
 from coordinator.faults.commands import HttpCommand, batch
 from coordinator.faults.facts import ContainerState
@@ -52,6 +53,17 @@ def test_a_port_is_of_each_container_and_a_url_is_called_once() -> None:
     one = fault({"url": URL}).plan([container(), OTHER])
     assert len(batch(target.inject for target in one.targets)) == 1
     assert len(one.undos) == 2
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "container:" + "d" * 64])
+def test_who_has_no_address_of_its_own_is_called_by_url_alone(mode: str) -> None:
+    """It is refused, with what to do, before anything is begun: its undo would never be answered."""
+    aside = container().model_copy(update={"network_mode": mode})
+    calls: list[dict[str, object]] = [{"port": 1}, {"url": URL}]
+    for inject, undo in (calls, reversed(calls)):
+        with pytest.raises(Refused, match=r"no address of its own .*: give url in place of port"):
+            fault(inject, undo=undo).plan([aside])
+    assert fault({"url": URL}).plan([aside]).targets
 
 
 @pytest.mark.parametrize(

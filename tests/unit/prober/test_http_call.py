@@ -67,7 +67,7 @@ async def test_what_is_no_http_is_a_failure() -> None:
     for reply, why in ((b"", "closed the connection without an answer"), (b"220 smtp ready\r\n\r\n", "broken")):
         async with serving(always(reply)) as server:
             outcome = await caller().run(command(server.url))
-        assert (outcome.exit_code, why in outcome.stderr) == (1, True)
+        assert (outcome.exit_code, outcome.unheard, why in outcome.stderr) == (1, False, True)
     outcome = await HttpCaller(lambda _: "s3c\nr3t", DictionaryEngine()).run(
         command("http://127.0.0.1:1/", headers=(KEY,))
     )
@@ -90,9 +90,9 @@ async def test_it_goes_to_wherever_its_container_is() -> None:
 async def test_what_does_not_answer_is_a_failure() -> None:
     """Nobody there; no answer within its time; an address that no request goes to."""
     refused = await caller().run(command(f"http://127.0.0.1:{await unused_port()}/"))
-    assert (refused.exit_code, "refused" in refused.stderr) == (1, True)
+    assert (refused.exit_code, refused.unheard, "refused" in refused.stderr) == (1, True, True)
     local = await caller().run(command("http://[::ffff:169.254.169.254]/"))
-    assert (local.exit_code, "link-local" in local.stderr) == (1, True)
+    assert (local.exit_code, local.unheard, "link-local" in local.stderr) == (1, True, True)
     async with serving(lambda _: None) as server:
         silent = await caller().run(command(server.url, deadline_s=0.1))
     assert (silent.exit_code, silent.timed_out, silent.stderr) == (None, True, "no answer within 0.1 s")

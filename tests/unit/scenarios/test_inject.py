@@ -11,6 +11,7 @@ from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerState
+from coordinator.faults.http_call import HttpCall
 from coordinator.faults.lifecycle import ContainerKill, ContainerPause, ContainerRestart
 from coordinator.faults.model import FaultSpec, Surroundings
 from coordinator.record import FaultState
@@ -270,6 +271,24 @@ async def test_a_command_that_cannot_start_is_an_error() -> None:
         one = await lived(house, PAUSE)
         assert one.failures == ["container_pause on x: docker CLI not found on PATH"]
         assert one.state is FaultState.NOT_INJECTED
+
+
+@pytest.mark.parametrize("unheard", [True, False])
+async def test_to_whom_nothing_was_said_nothing_is_owed(*, unheard: bool) -> None:
+    """A call that nobody was there to hear is not ended by another; one that may have been heard is."""
+    call = {"url": "http://h/"}
+    spec = HttpCall.model_validate({"type": "http_call", "target": "x", "inject": call, "undo": call})
+
+    class Silent:
+        async def run(self, command: Command) -> Outcome:
+            return Outcome(exit_code=int(len(house.runner.ran) == 1), stderr="refused", unheard=unheard)
+
+    async with fleet("a") as house:
+        house.runner.runner = Silent()
+        one = await lived(house, spec)
+        assert one.injection.not_injected == ["http_call: a: refused"]
+        assert one.state is (FaultState.NOT_INJECTED if unheard else FaultState.UNDONE)
+        assert (len(house.runner.ran) == 1) is unheard
 
 
 @pytest.mark.parametrize("write", [0, 1])
