@@ -16,6 +16,7 @@ FUNCTIONS = ("__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time")
 MAGIC = b"tc-clock"
 """Before the stubs, followed by what tells one fault from another."""
 
+OTHER = "the kernel's code for telling the time is of another kind"
 JUMP = 5
 """Bytes of the instruction that leads away."""
 
@@ -53,13 +54,19 @@ def symbols(image: bytes) -> dict[str, tuple[int, int]]:
             text = image[names + name :].split(b"\0", 1)[0].decode("ascii", errors="replace")
             found[text] = (value, length)
     except (struct.error, StopIteration, IndexError):
-        raise Unknown("the kernel's code for telling the time is of another kind") from None
+        raise Unknown(OTHER) from None
     return found
 
 
 def end(image: bytes) -> int:
     """Where the room begins that the kernel leaves empty. Raises Unknown."""
-    used = len(image.rstrip(b"\0"))
+    try:
+        (table,) = struct.unpack_from("<Q", image, SECTION_HEADERS)
+        size, count = struct.unpack_from("<HH", image, 58)
+    except struct.error:
+        raise Unknown(OTHER) from None
+    # The last of the headers may end with zeros.
+    used: int = max(len(image.rstrip(b"\0")), table + size * count)
     return -(-used // 16) * 16
 
 

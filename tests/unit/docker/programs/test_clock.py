@@ -164,6 +164,15 @@ def test_other_machines_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((*here[:4], "aarch64")))
     with pytest.raises(Failed, match="on x86_64 alone; this machine is aarch64"):
         clock.put("f1", HOUR_NS, ID)
+    clock.remove("f1", ID)
+
+
+def test_a_kernel_that_has_no_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And owes nothing afterwards."""
+    monkeypatch.setattr(clock, "pristine", lambda: bytes(4096))
+    with pytest.raises(Failed, match="of another kind"):
+        clock.put("f1", HOUR_NS, ID)
+    clock.remove("f1", ID)
 
 
 def test_a_container_that_is_not_here_is_named() -> None:

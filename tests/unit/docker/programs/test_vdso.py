@@ -64,6 +64,13 @@ def test_stubs_of_all_offsets_are_of_one_length(offset_ns: int) -> None:
         assert stub(offset_ns).endswith(vdso.RETURN)
 
 
+def test_headers_that_end_with_zeros_are_no_room() -> None:
+    """As in some kernels: the table of sections is the last thing in the image."""
+    own = image(__vdso_getcpu=0)
+    assert own.rstrip(b"\0") != own[: 0xA00 + 3 * 64]
+    assert vdso.end(own) == 0xA00 + 3 * 64
+
+
 def test_images_that_cannot_be_changed_are_refused() -> None:
     """Another kind of file, a function that is missing or too short, no room behind it."""
     with pytest.raises(vdso.Unknown, match="of another kind"):
