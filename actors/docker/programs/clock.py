@@ -140,10 +140,17 @@ def restore(pid: int, own: bytes, tag: bytes, *, frozen: bool) -> None:
 def restored(pid: int, own: bytes, tag: bytes, *, frozen: bool, last: bool) -> bool:
     """Whether nothing is left to do. For the `last` time, what is in use is left, as nothing leads to it any more."""
     room = vdso.room(own)
+
+    def changed(there: Image | None) -> bool:
+        return there is not None and there.code[room.start : room.start + len(tag)] == tag
+
+    # One that was never changed is not held: it may be in a debugger's hands.
+    if not changed(image(Held(pid))):
+        return True
     try:
         with held(pid, frozen=frozen) as process:
             there = image(process)
-            if there is None or there.code[room.start : room.start + len(tag)] != tag:
+            if there is None or not changed(there):
                 return True
             for where, _ in vdso.patch(own, "", 0).entries:
                 if there.code[where : where + vdso.JUMP] != own[where : where + vdso.JUMP]:

@@ -15,6 +15,7 @@ import pytest
 
 from actors.docker.programs import clock, limits, signals
 from actors.docker.programs.limits import Failed
+from actors.docker.programs.tracing import held
 
 ID = "0123456789ab" * 5
 LINES = f"0::/docker/{ID}"
@@ -33,6 +34,18 @@ signal.signal(signal.SIGALRM, lambda *_: time.time())
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 for _ in sys.stdin:
     print(time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC), int(time.time()), flush=True)
+"""
+
+DEBUGGED = """
+import sys
+from actors.docker.programs import clock, limits, signals
+pid, container = int(sys.argv[1]), sys.argv[2]
+signals.cgroups = limits.cgroups = lambda: {pid: f"0::/docker/{container}"}
+try:
+    clock.put("f1", 1000, container)
+except limits.Failed as error:
+    print(error)
+clock.remove("f1", container)
 """
 
 pytestmark = pytest.mark.skipif(os.uname().machine != clock.MACHINE, reason="only there a clock can be skewed")
@@ -156,6 +169,20 @@ def test_a_stopped_process_stays_stopped_and_a_signal_is_delivered(inside: Insid
     assert found.state == "T"
     process.send_signal(signal.SIGCONT)
     assert abs(inside.off()[0]) < CLOSE_NS
+
+
+def test_what_a_debugger_holds_is_refused_and_owes_nothing(inside: Inside) -> None:
+    """The fault says which process it is; the undo passes it by, as it was never changed."""
+    with held(inside.processes[0].pid):
+        done = subprocess.run(
+            [sys.executable, "-c", DEBUGGED, str(inside.processes[0].pid), ID],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "another program traces it" in done.stdout
+    assert done.returncode == 0
+    assert inside.own()
 
 
 def test_other_machines_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
