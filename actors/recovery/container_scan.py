@@ -5,11 +5,12 @@ told is ours to remove; tells everything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
+from coordinator.faults.commands import Command
 from coordinator.faults.disk import filled_folder
 from coordinator.faults.facts import TargetLock
-from coordinator.faults.leftovers import Leftover, LeftoverState, Mark
+from coordinator.faults.leftovers import Leftover, LeftoverState, Mark, Placed
 from coordinator.faults.strays import (
     Stray,
     StraySight,
@@ -27,6 +28,7 @@ TOGETHER: Final = 50
 UNREADABLE: Final = "the helper's answer does not read: is HELPER_IMAGE of this version?"
 SHORT: Final = 12
 
+Found = TypeVar("Found", Stray, Placed)
 Judge = Callable[[Mark], tuple[str, bool, LeftoverState]]
 """Why something is, or is not, ours to remove; whether it is; and what it is to be called where it stays."""
 
@@ -63,7 +65,8 @@ class ContainerScan:
         `names` and `pids` are those of containers, by id; `judge` says what is to go.
         """
         judged = {stray: judge(mark_of(stray)) for stray in sight.strays}
-        ended = await self._remove([stray for stray, (_, act, _) in judged.items() if act])
+        doomed = [stray for stray, (_, act, _) in judged.items() if act]
+        ended = await removed(self._runner, doomed, remove_strays, parse_removed)
         found, remaining = [], set()
         for stray, (why, _, kept) in judged.items():
             mark = mark_of(stray)
@@ -82,16 +85,24 @@ class ContainerScan:
             found.append(told)
         return found, frozenset(remaining)
 
-    async def _remove(self, doomed: Sequence[Stray]) -> Mapping[Stray, str]:
-        """Why each is still there; empty where it is gone."""
-        ended: dict[Stray, str] = {}
-        for first in range(0, len(doomed), TOGETHER):
-            part = doomed[first : first + TOGETHER]
-            (outcome,) = await run_all(self._runner, [remove_strays(part)])
-            try:
-                told = parse_removed(outcome.stdout) if outcome.ok else ()
-            except ValueError:
-                told = ()
-            errors = {each.model_copy(update={"error": ""}): each.error for each in told}
-            ended |= {each: errors.get(each, failure_text(outcome)) for each in part}
-        return ended
+
+async def removed(
+    runner: CommandRunner,
+    doomed: Sequence[Found],
+    command: Callable[[Sequence[Found]], Command],
+    parse: Callable[[str], tuple[Found, ...]],
+) -> Mapping[Found, str]:
+    """Why each is still there after `command` was to remove it; empty where it is gone. `parse` reads what it tells."""
+    ended: dict[Found, str] = {}
+    for first in range(0, len(doomed), TOGETHER):
+        part = doomed[first : first + TOGETHER]
+        (outcome,) = await run_all(runner, [command(part)])
+        told: tuple[Found, ...] = ()
+        why = failure_text(outcome)
+        try:
+            told = parse(outcome.stdout) if outcome.ok else ()
+        except ValueError:
+            why = UNREADABLE
+        errors = {each.model_copy(update={"error": ""}): each.error for each in told}
+        ended |= {each: errors.get(each, why) for each in part}
+    return ended

@@ -13,7 +13,7 @@ from typing import Final
 
 import anyio
 
-from actors.recovery.container_scan import ContainerScan
+from actors.recovery.container_scan import UNREADABLE, ContainerScan, removed
 from actors.recovery.stray_locks import StrayLocks
 from coordinator.errors import EngineUnreachable, LedgerUnavailable
 from coordinator.faults.commands import DockerCommand
@@ -48,8 +48,6 @@ from coordinator.scenarios.undo import failure_text, run_all
 REMOVE_S: Final = 30.0
 SHORT: Final = 12
 """Characters of an id that a person knows."""
-TOGETHER: Final = 50
-"""Traces removed by one helper: what it is told must fit into a process's arguments."""
 IN_LEDGER: Final = "this coordinator's ledger knows it: recovery undoes it"
 UNSEEN: Final = "network namespaces"
 
@@ -195,7 +193,7 @@ class EngineScan:
             try:
                 return parse_sight(outcome.stdout), ()
             except ValueError:
-                why = "the helper's answer does not read: is HELPER_IMAGE of this version?"
+                why = UNREADABLE
         return Sight(), (f"{UNSEEN}: {why}",)
 
     async def _traces(
@@ -216,7 +214,7 @@ class EngineScan:
                 told[placed] = leftover, namespace.pid
                 if act:
                     doomed.append(placed)
-        ended = await self._remove(doomed)
+        ended = await removed(self._runner, doomed, remove_command, parse_placed)
         found = []
         remaining = set()
         for placed, (leftover, pid) in told.items():
@@ -254,20 +252,6 @@ class EngineScan:
             execution=mark.execution, why=why, state=state,
         )  # fmt: skip
         return leftover, act
-
-    async def _remove(self, doomed: Sequence[Placed]) -> Mapping[Placed, str]:
-        """Why each is still there; empty where it is gone."""
-        ended: dict[Placed, str] = {}
-        for first in range(0, len(doomed), TOGETHER):
-            part = doomed[first : first + TOGETHER]
-            (outcome,) = await run_all(self._runner, [remove_command(part)])
-            try:
-                told = parse_placed(outcome.stdout) if outcome.ok else ()
-            except ValueError:
-                told = ()
-            errors = {each.model_copy(update={"error": ""}): each.error for each in told}
-            ended |= {each: errors.get(each, failure_text(outcome)) for each in part}
-        return ended
 
     # ------------------------------------------------------------ locks
 

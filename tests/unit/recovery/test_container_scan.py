@@ -3,13 +3,14 @@
 import pytest
 from pydantic import TypeAdapter
 
+from actors.recovery.container_scan import UNREADABLE, removed
 from coordinator.faults.catalogue import AnyFault
-from coordinator.faults.commands import FAULT, MARK
+from coordinator.faults.commands import FAULT, MARK, Command, Outcome
 from coordinator.faults.disk import DiskIoStress
 from coordinator.faults.leftovers import LeftoverState
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Undo
-from coordinator.faults.strays import Stray, StraySight
+from coordinator.faults.strays import Stray, StraySight, parse_removed, remove_strays
 from tests.unit.recovery.test_scan import LATER, OWN, Scene, anyio_backend, scene, told
 
 pytestmark = pytest.mark.anyio
@@ -62,6 +63,17 @@ async def test_what_is_ours_goes_and_the_rest_is_told() -> None:
         assert left.commands == (f"nsenter -t {pid} -m rm /x",)
         assert report.unable == ("files of containers: no right",)
         assert len(place.engine.state.strays.strays) == 3
+
+
+async def test_an_answer_that_does_not_read_is_no_success() -> None:
+    """What was to go is told as still there, with what may be wrong."""
+
+    class Mumbling:
+        async def run(self, command: Command) -> Outcome:
+            return Outcome(exit_code=0, stdout="?")
+
+    stray = Stray(kind="stressor", container="c", mark=mark(), name="1", number=1)
+    assert await removed(Mumbling(), [stray], remove_strays, parse_removed) == {stray: UNREADABLE}
 
 
 async def test_a_lock_over_stressors_is_released_when_they_are_gone() -> None:
