@@ -43,7 +43,7 @@ provision-demo:
 	@tools/provision.sh docker busybox
 
 provision-test:
-	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter nginx chromium shells
+	@tools/provision.sh docker busybox postgres redis compose debootstrap netfilter haproxy chromium shells
 
 demo: $(STAMP) provision-demo
 	@$(BIN)/python demo/demo.py

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what the tests and the demo need is there: uses what answers, installs by apt as root on Debian or
 # Ubuntu, and otherwise says in one line what to type. Never restarts, reconfigures or stops anything that runs.
-#   tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | vm | python PYTHON ...
+#   tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | haproxy | shells | vm | python PYTHON ...
 set -eu
 # An ordinary user of Debian has no sbin on the path, where dockerd is.
 PATH=$PATH:/usr/sbin:/sbin
@@ -110,7 +110,7 @@ python_venv() {
     apt_install start "python$version-venv"
 }
 
-[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | nginx | shells | vm | python PYTHON ..."
+[ $# -gt 0 ] || fail "usage: tools/provision.sh docker | postgres | redis | busybox | chromium | debootstrap | compose | netfilter | haproxy | shells | vm | python PYTHON ..."
 while [ $# -gt 0 ]; do
     case $1 in
         docker) docker_engine ;;
@@ -121,7 +121,7 @@ while [ $# -gt 0 ]; do
         chromium) have chromium || apt_install quiet chromium ;;
         compose) docker compose version >/dev/null 2>&1 || have docker-compose || apt_install quiet docker-compose ;;
         netfilter) netfilter ;;
-        nginx) have nginx || apt_install quiet nginx-light ;;
+        haproxy) have haproxy || apt_install quiet haproxy ;;
         shells) have zsh && have fish || apt_install quiet zsh fish ;;
         vm) vm ;;
         python) python_venv "$2"; shift ;;
