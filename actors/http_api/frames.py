@@ -16,7 +16,7 @@ from coordinator.ports import Control
 from coordinator.record import TimelineEntry
 
 AT_ONCE: Final = 4
-"""Clients that are woken in one turn of the event loop. Each that is on its way wakes one more."""
+"""Clients that are woken in one turn of the event loop, however much there is to tell. Each then wakes the next."""
 
 TOGETHER: Final = 64
 """Events that are sent in one piece, to a client that has many to catch up with."""
@@ -42,6 +42,8 @@ class Frames:
         self._over = False
         self._asking = False
         self._waiting: dict[_Waiter, None] = {}
+        self._under_way = 0
+        """Clients that are woken and have not had their turn yet."""
         self.followers = 0
 
     async def after(self, place: int) -> list[bytes]:
@@ -67,7 +69,8 @@ class Frames:
             if waiter in self._waiting:
                 del self._waiting[waiter]
             else:
-                self._wake(1)
+                self._under_way -= 1
+                self._wake()
                 if not woken:
                     self._replace()
 
@@ -90,14 +93,14 @@ class Frames:
             self._asking = False
             self._frames += (framed(at, entry) for at, entry in enumerate(entries or (), len(self._frames) + 1))
             self._over = self._over or self._ending.is_set() or entries == ()
-            self._wake(AT_ONCE)
+            self._wake()
             if entries is None:
                 self._replace()
 
-    def _wake(self, count: int) -> None:
-        """Wake those for whom there is something, the longest waiting first."""
+    def _wake(self) -> None:
+        """Have AT_ONCE of those on their way for whom there is something, the longest waiting first."""
         ready = (one for one in self._waiting if self._over or one.place < len(self._frames))
-        for waiter in tuple(islice(ready, count)):
+        for waiter in tuple(islice(ready, max(0, AT_ONCE - self._under_way))):
             self._set(waiter)
 
     def _replace(self) -> None:
@@ -107,6 +110,7 @@ class Frames:
 
     def _set(self, waiter: _Waiter) -> None:
         del self._waiting[waiter]
+        self._under_way += 1
         waiter.woken.set()
 
 

@@ -78,21 +78,30 @@ async def test_one_asks_for_all() -> None:
 
 
 async def test_others_have_their_turn_in_between() -> None:
-    """While an event is handed on, whoever else wants to run does so after every few followers."""
+    """Whoever else wants to run does so after every few followers, also when more is told than can be handed on."""
     house = House()
     served: list[int] = []
+    heard = 0
 
-    async def look() -> None:
-        while True:
-            served.append(sum(map(len, house.heard.values())))
-            await anyio.lowlevel.checkpoint()
+    async def hear() -> None:
+        nonlocal heard
+        place = 0
+        while found := await house.frames.after(place):
+            place += len(found)
+            heard += 1
 
-    async with house.followers(MANY), anyio.create_task_group() as group:
-        house.control.tell("one")
-        group.start_soon(look)
-        while not served or served[-1] < MANY:
-            await anyio.lowlevel.checkpoint()
-        group.cancel_scope.cancel()
+    async with anyio.create_task_group() as group:
+        for _ in range(MANY):
+            group.start_soon(hear)
+        await anyio.wait_all_tasks_blocked()
+        for event in range(40):
+            house.control.tell(str(event))
+            for _ in range(5):
+                served.append(heard)
+                await anyio.lowlevel.checkpoint()
+        await anyio.wait_all_tasks_blocked()
+        house.ending.set()
+    assert served[-1] > MANY
     assert max(after - before for before, after in pairwise(served)) <= 2 * AT_ONCE
 
 
