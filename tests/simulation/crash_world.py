@@ -46,6 +46,7 @@ INSIDE: Final = (
     "type: pid_exhaustion, leave: 1",
     "type: cpu_stress, workers: 1",
     "type: process_freeze, name: sleep",
+    "type: clock_skew, offset: -1h",
     "type: network_latency, latency: 50ms",
     "type: network_loss, percent: 20%",
     "type: network_bandwidth, rate: 1mbit",
