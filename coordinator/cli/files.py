@@ -18,6 +18,7 @@ from coordinator.errors import CoordinatorError
 
 if TYPE_CHECKING:
     from coordinator.faults.facts import ContainerFacts
+    from coordinator.ports import Candidate
 
 _THERE: Final = "{}: is there already, and is left as it is"
 
@@ -85,13 +86,16 @@ async def _about(tools: Tools, name: str | None) -> ContainerFacts | None:
     """The container that is named, else one that suits; None where no engine answers or there is none."""
     from coordinator.scenarios.starter import suited
 
+    found: tuple[Candidate, ...] = ()
     try:
         async with tools.connect(tools.load(), Where(), recovery=False) as control:
-            found = await control.candidates()
-    except CoordinatorError:
-        if name is not None:
-            raise
-        return None
+            # Caught in here as well: what leaves an embedded coordinator comes as a group.
+            try:
+                found = await control.candidates()
+            except CoordinatorError as failed:
+                _not_asked(failed, name)
+    except CoordinatorError as failed:
+        _not_asked(failed, name)
     if name is None:
         return suited((one.container for one in found if one.why_not is None), str(Path.cwd()))
     for one in found:
@@ -100,6 +104,14 @@ async def _about(tools: Tools, name: str | None) -> ContainerFacts | None:
     near = difflib.get_close_matches(name, [one.container.name for one in found], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise click.UsageError(f"--container {name}: there is none of that name{hint}")
+
+
+def _not_asked(failed: CoordinatorError, name: str | None) -> None:
+    """A starter needs no engine; whoever has one wants to know why it was not asked. Raises where one is needed."""
+    if name is not None:
+        raise failed
+    for line in exit_codes.told(failed).lines:
+        note(line)
 
 
 @click.command()

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.cli.tools import Tools
 from coordinator.faults.facts import ContainerFacts, ContainerState, PublishedPort
 from coordinator.ports import Candidate
 from coordinator.scenarios.parse import parse
@@ -82,12 +83,28 @@ def test_the_starter_is_about_the_container_that_is_named(call: Call, workplace:
 
 
 def test_a_starter_needs_no_engine(call: Call, workplace: Path) -> None:
-    """Where no engine answers, the starter is about a service whose names are to be set."""
+    """Where no engine answers, that is said, and the starter is about a service whose names are to be set."""
     said = call("init", control=ScriptedControl(candidates=None))
-    assert (said.code, said.err.splitlines()[0][:38]) == (0, "next: set `project`, `service` and `ur")
+    why, following, _ = said.err.splitlines()
+    assert (said.code, following.startswith("next: set `project`, `service` and `url`")) == (0, True)
+    assert why.startswith("test-coordinator: ")
     assert call("validate", "my-scenario.yaml").code == 0
     assert call("init", "other", "--container", "lone", control=ScriptedControl(candidates=None)).code == 4
     assert not (workplace / "other.yaml").exists()
+
+
+def test_a_starter_needs_no_engine_of_an_embedded_coordinator(
+    call: Call, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same by the real way: nobody runs here, and the socket is not there."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{workplace}/none.sock")
+    said = call("init", tools=Tools())
+    assert (said.code, said.out) == (0, "my-scenario.yaml\n")
+    assert "no such socket" in said.err
+    # Nor the folder, which another run may hold.
+    monkeypatch.setenv("DATA_DIR", "/dev/null/data")
+    assert call("init", "second", tools=Tools()).code == 0
+    assert call("init", "third", "--container", "web", tools=Tools()).code == 2
 
 
 def test_init_never_overwrites(call: Call, workplace: Path) -> None:
