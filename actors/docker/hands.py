@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.session import Session
-from coordinator.errors import AbilityMissing
+from coordinator.errors import AbilityMissing, EngineUnreachable
 from coordinator.faults.commands import Command, DockerCommand, HttpCommand, Outcome
 from coordinator.identity import LABEL_EXECUTION
 from coordinator.logging import action, log
@@ -23,6 +23,10 @@ from coordinator.ports import Tell
 
 OPEN_DEADLINE_S: Final = 30.0
 CLOSE_DEADLINE_S: Final = 10.0
+LOOK_DEADLINE_S: Final = 15.0
+RUN_WORDS: Final = 2
+"""An id, and when its run began."""
+
 REOPEN_PAUSE_S: Final = 0.5
 
 
@@ -53,6 +57,10 @@ class NamespaceHands:
         """What is put, by place and what bears its name: put once more when a helper is lost and replaced."""
         self._taken_out: set[tuple[str, str]] = set()
         """What was asked to be taken out since it was put: a put that is answered only then is not put once more."""
+        self._runs: dict[str, str] = {}
+        """When the run of a container began that was up at the last look, by its id."""
+        self._joined: dict[str, str] = {}
+        """The same of the run whose network a helper is in, by place."""
         self._opening: dict[str, anyio.Lock] = {}
         self._names: list[str] = []
         """Of every helper container that was opened: the engine keeps those that have ended."""
@@ -72,9 +80,21 @@ class NamespaceHands:
         places = {
             command.place: command for command in commands if isinstance(command, DockerCommand) and command.place
         }
+        await self._look({command.namespace for command in places.values() if command.namespace})
         async with anyio.create_task_group() as group:
             for command in places.values():
                 group.start_soon(self._session, command)
+
+    async def _look(self, containers: Collection[str]) -> None:
+        """See which run of each is up: a helper stays in the network of the run that it joined, whatever comes after.
+
+        Raises EngineUnreachable.
+        """
+        if containers:
+            argv = ("inspect", "--type", "container", "--format", "{{.Id}} {{.State.StartedAt}}", *sorted(containers))
+            outcome = await self._runner.run(DockerCommand(argv=argv, deadline_s=LOOK_DEADLINE_S))
+            lines = (line.split() for line in outcome.stdout.splitlines())
+            self._runs |= {words[0]: words[1] for words in lines if len(words) == RUN_WORDS}
 
     async def run(self, command: Command) -> Outcome:
         """Through the open helper of its place where there is one, else by itself. Raises as the runner does."""
@@ -106,9 +126,14 @@ class NamespaceHands:
         """Open the helper of a place, unless it is open. Raises AbilityMissing, EngineUnreachable."""
         place = command.place
         async with self._opening.setdefault(place, anyio.Lock()):
-            session = self._sessions.get(place)
+            session, up = self._sessions.get(place), self._runs.get(command.namespace, "")
             if session is not None and not session.ended.is_set():
-                return
+                if up == self._joined.get(place):
+                    return
+                # What was put into the network of a run that is over is gone with it.
+                self._put.pop(place, None)
+                await session.close()
+            self._joined[place] = up
             session = Session(*await self._runner.hold(command.labelled({LABEL_EXECUTION: self._execution_id})))
             if session.name:
                 self._names.append(session.name)
@@ -133,8 +158,9 @@ class NamespaceHands:
         self._tell_all(put.values(), "fault_interrupted", f"its helper was lost: {session.why()}")
         await anyio.sleep(REOPEN_PAUSE_S)
         try:
+            await self._look([command.namespace] if command.namespace else [])
             await self._session(command)
-        except AbilityMissing as error:
+        except (AbilityMissing, EngineUnreachable) as error:
             # Its target is gone or down; whoever puts it there again opens another.
             log("helper:not_replaced", "WARNING", place=command.place, reason=str(error))
             return

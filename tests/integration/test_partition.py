@@ -97,6 +97,7 @@ def test_a_stopped_coordinator_loses_its_hold(served: Coordinator, pair: tuple[C
 
 def test_a_restarted_target_is_cut_off_again(served: Coordinator, pair: tuple[Container, Container]) -> None:
     """With reapply the new run is cut off as well, and the timeline tells the gap."""
+    before = ruleset(pair[1])
     execution_id = cut(served, pair, on_target_restart="reapply")
     docker("restart", "-t", "0", pair[1].id)
 
@@ -105,6 +106,7 @@ def test_a_restarted_target_is_cut_off_again(served: Coordinator, pair: tuple[Co
 
     eventually(lambda: "fault_reapplied" in told(), "the second effect")
     assert "fault_interrupted" in told()
+    assert ruleset(pair[1]) != before
     assert not reaches(*pair)
 
 

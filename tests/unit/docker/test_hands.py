@@ -37,14 +37,17 @@ class Runner(DockerCommandRunner):
 
     def __init__(self) -> None:
         super().__init__("", str)
+        self.opened = 0
+        self.began = ""
 
     async def hold(self, command: DockerCommand) -> tuple[Process, str]:
         """One more."""
+        self.opened += 1
         return await start([sys.executable, "-c", HELPER], os.environ, fed=True), ""
 
     async def run(self, command: Command) -> Outcome:
-        """Only what a helper that is lost does not answer."""
-        return Outcome(exit_code=0)
+        """Which run is up, and what a helper that is lost does not answer."""
+        return Outcome(exit_code=0, stdout=f"{TARGET} {self.began}\n" if command.argv[0] == "inspect" else "")
 
 
 async def test_what_is_taken_out_before_it_was_answered_is_not_put_once_more() -> None:
@@ -62,3 +65,15 @@ async def test_what_is_taken_out_before_it_was_answered_is_not_put_once_more() -
         with anyio.move_on_after(0.3):
             await lost.wait()
     assert not lost.is_set()
+
+
+async def test_a_helper_is_in_the_network_of_the_run_that_is_up() -> None:
+    """One that joined an earlier run would put everything where nobody is any more: another takes its place."""
+    runner = Runner()
+    async with namespace_hands(runner, "e") as hands:
+        put = in_namespace(TARGET, "put", f"fault={FAULT} execution=e instance=i expires=4000000000", "{}")
+        opened = []
+        for runner.began in ("1", "1", "2", "2", ""):
+            await hands.ready([put])
+            opened.append(runner.opened)
+    assert opened == [1, 1, 2, 2, 2]
