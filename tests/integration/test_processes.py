@@ -2,7 +2,9 @@
 
 import os
 import signal
+import tarfile
 from pathlib import Path
+from uuid import uuid4
 
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, Sandbox, docker
@@ -84,3 +86,21 @@ def test_what_is_killed_is_gone_and_the_main_process_is_not(served: Coordinator,
     assert "only its main process is of name 'sh'" in execution["reason"]
     assert "no process of name 'nginx' runs in it; there are: sh" in execution["reason"]
     assert states(target) == left
+
+
+def test_a_container_of_one_file_needs_no_more(served: Coordinator, tmp_path: Path) -> None:
+    """A static program, and no other file: no shell, no library, no tool."""
+    archive, name = tmp_path / "image.tar", f"tc-test-one-file:{uuid4().hex[:12]}"
+    with tarfile.open(archive, "w") as tar:
+        tar.add("/bin/busybox", "sleep")
+    docker("import", str(archive), name)
+    alone = Sandbox(name)
+    try:
+        target = alone.run("alone", command=["/sleep", "4444"])
+        execution_id = put(served, target, [{"type": "process_freeze", "name": "sleep"}])
+        assert states(target) == {"4444": STOPPED}
+        finish(served, execution_id)
+        assert states(target) == {"4444": ASLEEP}
+    finally:
+        alone.close()
+        docker("image", "rm", "--force", name)
