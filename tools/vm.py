@@ -30,7 +30,8 @@ TEST_TIMEOUT_S = 600
 PROJECT = "/opt/project"
 PYTHON = "/opt/venv/bin/python"
 FAULT_TESTS = (
-    "doctor", "netem", "limits", "stress", "crash", "disconnect", "partition", "impairment", "names_and_rates",
+    "netem", "limits", "stress", "crash", "disconnect", "partition", "impairment", "names_and_rates", "disk_faults",
+    "processes", "clock", "http_call", "blackhole",
 )  # fmt: skip
 """Of tests/integration: those whose subject is the kernel, its cgroups or what the engine makes of them."""
 
