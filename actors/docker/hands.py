@@ -110,6 +110,13 @@ class NamespaceHands:
             self._taken_out.add(whose)
             self._put.get(place, {}).pop(whose[1], None)
         session = self._sessions.get(place) if place else None
+        if verb == "put" and session is not None and session.ended.is_set():
+            # By itself it would be put as well, and be gone again before long: nobody would keep it.
+            try:
+                await self._session(command)
+            except AbilityMissing as error:
+                return Outcome(exit_code=1, stderr=str(error))
+            session = self._sessions[place]
         if session is None or session.ended.is_set():
             return await self._runner.run(command)
         with action("docker:command", argv=command.shown(), through=session.through) as told:

@@ -77,3 +77,26 @@ async def test_a_helper_is_in_the_network_of_the_run_that_is_up() -> None:
             await hands.ready([put])
             opened.append(runner.opened)
     assert opened == [1, 1, 2, 2, 2]
+
+
+async def test_what_is_put_when_its_helper_is_lost_is_put_by_another() -> None:
+    """Nobody would keep it otherwise."""
+    runner = Runner()
+    async with namespace_hands(runner, "e") as hands:
+        put = in_namespace(TARGET, "put", f"fault={FAULT} execution=e instance=i expires=4000000000", "{}")
+        await hands.ready([put])
+        for opened in (1, 2):
+            async with anyio.create_task_group() as group:
+                answered = anyio.Event()
+
+                async def ask(answered: anyio.Event = answered) -> None:
+                    await hands.run(put)
+                    answered.set()
+
+                group.start_soon(ask)
+                while not answered.is_set():
+                    # Asked at once, or as soon as there is a helper: the put is answered with it.
+                    await hands.run(in_namespace(TARGET, "remove", "1" * 32))
+                    await anyio.sleep(0.01)
+            await hands.run(in_namespace(TARGET, "remove", "1" * 32))  # answered by none: the helper has ended
+            assert runner.opened == opened
