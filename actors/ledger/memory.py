@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,7 +22,10 @@ class MemoryLedger(LedgerCalls, OutboxCalls):
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._store = Store(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        # Not everybody closes it, and from Python 3.13 on a connection that is not closed is warned of.
+        weakref.finalize(self, connection.close)
+        self._store = Store(connection)
         self._telling = Telling()
         self._telling.tell(self._store.latest)
 
