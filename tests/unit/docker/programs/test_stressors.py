@@ -19,7 +19,7 @@ from actors.docker.programs.limits import USAGE
 
 ID = uuid4().hex * 2
 PROGRAM = Path(stressors.__file__)
-LATER = f"fault=f1 expires={time.time() + 600:.0f}"
+LATER = "fault=f1 expires=9999999999"
 MIB = 1 << 20
 
 
