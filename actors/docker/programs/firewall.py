@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from actors.docker.programs import shaping
 from actors.docker.programs.fields import Fields
-from actors.docker.programs.nft_tables import Failed, Table, tables
+from actors.docker.programs.following import Followed, Follower
+from actors.docker.programs.nft_tables import Failed, Table
 from actors.docker.programs.traffic import Chain, Traffic, traffic
 
 DROP, BLACKHOLE = "drop", "network_blackhole"
@@ -93,14 +94,11 @@ def _stopped(matches: list[str], answer: str) -> list[str]:
 # ---------------------------------------------------------------- faults
 
 
-class Firewall:
+class Firewall(Follower):
     """What was put by this process, which follows interfaces that come later."""
 
     kinds = (DROP, BLACKHOLE)
     family = "inet"
-
-    def __init__(self) -> None:
-        self._put: dict[str, tuple[Table, dict[str, Any], frozenset[tuple[int, str]]]] = {}
 
     def put(self, table: Table, wanted: dict[str, Any]) -> None:
         """One more fault, or the same with others on the other side. Raises Failed, Malformed."""
@@ -122,28 +120,12 @@ class Firewall:
         except Failed:
             table.chain(left_over(match, hole.answer, ()))
             table.alone().put()
-        self._put[table.fault] = (table, wanted, devices)
+        self._kept[table.fault] = Followed(table, wanted, devices)
 
     def outdated(self) -> list[str]:
         """The faults that do not know of an interface that is here, or know of one that is not."""
-        here = shaping.interfaces() if self._put else frozenset()
-        return [fault for fault, (_, _, seen) in self._put.items() if seen != here]
-
-    def remake(self, fault: str) -> None:
-        """The same on the interfaces that are here now, with what it has counted. Raises Failed, Malformed.
-
-        To be called while packets pass, as a chain is taken out.
-        """
-        table, wanted, _ = self._put[fault]
-        counted = tables().get(fault)
-        if counted is None:
-            self.forget(fault)  # somebody else took it out
-        else:
-            self.put(table.anew(counted["packets"], counted["bytes"]), wanted)
-
-    def forget(self, fault: str) -> None:
-        """It is no more looked after."""
-        self._put.pop(fault, None)
+        here = shaping.interfaces() if self._kept else frozenset()
+        return [fault for fault, (_, _, seen) in self._kept.items() if seen != here]
 
 
 def silently(table: Table, match: Traffic, answer: str, devices: list[str]) -> None:

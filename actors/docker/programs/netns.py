@@ -30,6 +30,7 @@ from actors.docker.programs import shaping
 from actors.docker.programs.emulation import ANSWERER, EMULATOR, Emulation
 from actors.docker.programs.fields import Malformed
 from actors.docker.programs.firewall import Firewall
+from actors.docker.programs.following import Follower
 from actors.docker.programs.nft_tables import LEASE_S, Failed, Table, delete, tables
 from actors.docker.programs.shaping import Shaping
 
@@ -53,7 +54,7 @@ class Namespace:
     def __init__(self, *, stays: bool = False) -> None:
         """Where nobody stays only what the kernel does by itself can be put: nobody would be there for the rest."""
         self.emulations = tuple(Emulation(sort, tell) for sort in (EMULATOR, ANSWERER)) if stays else ()
-        self.keepers: tuple[Firewall | Shaping, ...] = (Firewall(), Shaping())
+        self.keepers: tuple[Follower, ...] = (Firewall(), Shaping())
         """Of what the kernel does by itself."""
         self.held: dict[str, Table] = {}
         self.deadlines: dict[str, float] = {}
@@ -168,7 +169,7 @@ class Namespace:
         except Failed as error:
             sys.stderr.write(f"{fault}: not taken out: {error}\n")
 
-    def _follow(self, keeper: Firewall | Shaping) -> None:
+    def _follow(self, keeper: Follower) -> None:
         """The interfaces that are here by now."""
         for fault in keeper.outdated():
             try:

@@ -8,12 +8,13 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.docker.programs import bandwidth, netem
 from actors.docker.programs.bandwidth import ARRIVING, LEAVING, ROOT, Bandwidth
+from actors.docker.programs.following import Followed, Follower
 from actors.docker.programs.netem import Netem
-from actors.docker.programs.nft_tables import NFT, PREFIX, Failed, Table, run, tables
+from actors.docker.programs.nft_tables import NFT, PREFIX, Failed, Table, run
 from actors.docker.programs.traffic import Traffic, free_slot, traffic
 
 BANDWIDTH, NETEM = "network_bandwidth", "netem"
@@ -27,22 +28,11 @@ LED = re.compile(rf"meta priority set {ROOT}([0-9a-f]+) fwd to \"?({ARRIVING}|{L
 CLASS = re.compile(rf"^class htb {ROOT}([0-9a-f]+) .*?backlog (\d+)b", re.MULTILINE | re.DOTALL)
 
 
-class Shaped(NamedTuple):
-    """A limit as it was put, and the interfaces there were."""
-
-    table: Table
-    wanted: dict[str, Any]
-    seen: frozenset[tuple[int, str]]
-
-
-class Shaping:
+class Shaping(Follower):
     """What was put by this process, which follows interfaces that come later."""
 
     kinds = (BANDWIDTH, NETEM)
     family = "netdev"
-
-    def __init__(self) -> None:
-        self._shaped: dict[str, Shaped] = {}
 
     def put(self, table: Table, wanted: dict[str, Any]) -> None:
         """One more limit, or the same with others on the other side. Raises Failed, Malformed."""
@@ -65,14 +55,14 @@ class Shaping:
                 shaped_by(shape, device, slot)
         led_by(table, match, slot, shape.direction, devices)
         table.put()
-        self._shaped[table.fault] = Shaped(table, wanted, links())
+        self._kept[table.fault] = Followed(table, wanted, links())
 
     def _alone(self, fault: str, led: Mapping[str, tuple[tuple[str, int], ...]], shape: Bandwidth | Netem) -> None:
         """Raises Failed where a packet would have to go through our device twice: it is led there once, by whoever is
         first, and of a limit and netem, or of two netems, one would do nothing.
         """
         arriving = {each for each, pairs in led.items() if each != fault and ARRIVING in dict(pairs)}
-        netems = {each for each, shaped in self._shaped.items() if shaped.wanted["kind"] == NETEM} - {fault}
+        netems = {each for each, shaped in self._kept.items() if shaped.wanted["kind"] == NETEM} - {fault}
         if arriving if isinstance(shape, Netem) else netems if shape.direction != "out" else set():
             raise Failed(
                 "netem cannot be put beside another netem or a limit of what arrives: leave out `mechanism`, and our "
@@ -81,32 +71,16 @@ class Shaping:
 
     def outdated(self) -> list[str]:
         """The limits that do not know of an interface that is here, or know of one that is not."""
-        if not self._shaped:
+        if not self._kept:
             return []
         here = links()
         # What we made for another limit is no news to this one; what was taken from us is.
         return [
             fault
-            for fault, each in self._shaped.items()
+            for fault, each in self._kept.items()
             if {link for link in here if link[1] not in OURS} != {link for link in each.seen if link[1] not in OURS}
             or not {link for link in each.seen if link[1] in OURS} <= here
         ]
-
-    def remake(self, fault: str) -> None:
-        """The same on the interfaces that are here now, with what it has counted. Raises Failed, Malformed.
-
-        To be called while packets pass, as a chain is taken out.
-        """
-        table, wanted, _ = self._shaped[fault]
-        counted = tables().get(fault)
-        if counted is None:
-            self.forget(fault)  # somebody else took it out
-        else:
-            self.put(table.anew(counted["packets"], counted["bytes"]), wanted)
-
-    def forget(self, fault: str) -> None:
-        """It is no more looked after."""
-        self._shaped.pop(fault, None)
 
 
 def shaped_by(shape: Bandwidth | Netem, device: str, slot: int) -> None:
