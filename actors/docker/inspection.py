@@ -38,6 +38,7 @@ def container_facts(inspected: Json) -> ContainerFacts:
         finished_at=_time(state["FinishedAt"]),
         exit_code=state["ExitCode"] if down else None,
         out_of_memory=down and state.get("OOMKilled", False),
+        lost=bool(state.get("Error")),
         health=(state.get("Health") or {}).get("Status", ""),
         restart_count=inspected.get("RestartCount", 0),
         restart_policy=(host.get("RestartPolicy") or {}).get("Name", ""),

@@ -81,6 +81,8 @@ class ContainerFacts(Value):
     exit_code: int | None = None
     out_of_memory: bool = False
     """Whether the engine says of its last run that the kernel killed in it for want of memory."""
+    lost: bool = False
+    """Whether it is down because the engine failed to run it, not because it ended or was ended."""
     health: str = ""
     restart_count: int = 0
     restart_policy: str = ""

@@ -179,4 +179,5 @@ def need(undo: Undo, container: ContainerFacts | None, *, attempted: bool, unsee
         restores=undo.restores,
         attempted=attempted,
         hit_until=unseen_since,
+        lost=container is not None and container.lost,
     )

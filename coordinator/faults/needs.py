@@ -31,6 +31,7 @@ def judge(
     restores: str | None,
     attempted: bool,
     hit_until: str | None = None,
+    lost: bool = False,
 ) -> Need:
     """Whether an undo still has to run.
 
@@ -38,11 +39,12 @@ def judge(
     present run and the run that the undo was planned for began (RFC 3339, as the engine writes it). A later run belongs
     to somebody else, unless our own undo made it (`attempted`, where the undo restores a state: a command inside the
     run makes no other run). Where nobody has seen the effect yet, the run that was up until `hit_until` is ours as
-    well, even if it was restarted between arming and firing.
+    well, even if it was restarted between arming and firing. A later run that the engine `lost`, by an
+    error of its own, was ended by nobody's will: whoever began it wanted the container up, as the undo does.
     """
     if state is None:
         return Need.GONE
-    ours = (attempted and restores is not None) or run == planned_run
+    ours = (restores is not None and (attempted or lost)) or run == planned_run
     if not ours and hit_until is not None:
         ours = _instant(run) <= _instant(hit_until)
     if restores is not None and state == restores:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coordinator.faults.needs import Need, hit_until, judge
+from coordinator.warden.engine import Seen
 from coordinator.warden.ward import LEDGER_FILE
 
 KNOWN_VERSION: Final = 2
@@ -47,11 +48,11 @@ class Owed:
     attempted: bool
     hit_until: str | None
 
-    def need(self, state: str | None, run: str, *, tried: bool = False) -> Need:
-        """Whether it still has to be put back, the container being in that state of that run."""
+    def need(self, seen: Seen, *, tried: bool = False) -> Need:
+        """Whether it still has to be put back, the container being as it was seen."""
         return judge(
-            state=state, run=run, planned_run=self.planned_run, needed_in=self.needed_in, restores=self.restores,
-            attempted=self.attempted or tried, hit_until=self.hit_until,
+            state=seen.state, run=seen.run, planned_run=self.planned_run, needed_in=self.needed_in,
+            restores=self.restores, attempted=self.attempted or tried, hit_until=self.hit_until, lost=seen.lost,
         )  # fmt: skip
 
 

@@ -36,10 +36,11 @@ class EngineAway(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A container at one look: its state, None when it is gone, and when its run began."""
+    """A container at one look: its state, None when it is gone, when its run began, and whether the engine lost it."""
 
     state: str | None
     run: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Engine:
         if status == _NOT_FOUND:
             return Seen(None)
         state = self._parsed(status, body)["State"]
-        return Seen(str(state["Status"]), "" if state["StartedAt"] == NEVER else str(state["StartedAt"]))
+        run = "" if state["StartedAt"] == NEVER else str(state["StartedAt"])
+        return Seen(str(state["Status"]), run, lost=bool(state.get("Error")))
 
     def run(self, commands: Sequence[tuple[str, ...]]) -> list[Ran]:
         """Run docker commands side by side, each to its end or its deadline."""

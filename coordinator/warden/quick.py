@@ -9,7 +9,7 @@ from typing import Final
 
 from coordinator.faults.needs import Need
 from coordinator.warden.debts import START, UNPAUSE, Debt, Debts, Ledger, Owed
-from coordinator.warden.engine import Engine, Seen
+from coordinator.warden.engine import Engine
 from coordinator.warden.story import Story
 
 MAX_CHUNKS: Final = 4
@@ -70,12 +70,11 @@ def _put_back(turn: Sequence[Debt], engine: Engine, ledger: Ledger, story: Story
 
 
 def _needed(debt: Debt, engine: Engine, *, tried: Sequence[str] | set[str]) -> list[Owed]:
-    found = []
-    for owed in debt.owed:
-        seen: Seen = engine.look(owed.container_id)
-        if owed.need(seen.state, seen.run, tried=owed.container_id in tried) is Need.NEEDED:
-            found.append(owed)
-    return found
+    return [
+        owed
+        for owed in debt.owed
+        if owed.need(engine.look(owed.container_id), tried=owed.container_id in tried) is Need.NEEDED
+    ]
 
 
 def _commands(quick: Sequence[Owed]) -> list[tuple[str, ...]]:

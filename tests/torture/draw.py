@@ -5,7 +5,7 @@ Touches nothing: the same seed is the same round.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -134,7 +134,7 @@ def draw(seed: int, place: Place | None = None) -> Round:
     death = dice.choice(BY_PLACE[place])
     duration_s = round(dice.uniform(0.6, 1.6), 3)
     forgets = death in FORGETS
-    executions = _restarted_once(
+    executions = tuple(
         _faults(dice, duration_s, forgets=forgets) for _ in range(1 if forgets else dice.choice((1, 1, 1, 2)))
     )
     restarted = death in NEEDS_A_START or (death not in LIVES and dice.random() < 0.3)
@@ -173,25 +173,6 @@ def _faults(dice: random.Random, duration_s: float, *, forgets: bool) -> tuple[F
                 continue
             ended.add(fault["target"])
         kept.append(fault)
-    return tuple(kept)
-
-
-def _restarted_once(executions: Iterable[tuple[FaultLine, ...]]) -> tuple[tuple[FaultLine, ...], ...]:
-    """Without a second restart of a container: two at once, beside a kill, an engine (20.10) may answer with success
-    and lose the container a moment later, `id already in use`.
-    """
-    restarted: set[object] = set()
-    kept: list[tuple[FaultLine, ...]] = []
-    for faults in executions:
-        left: list[FaultLine] = []
-        for fault in faults:
-            if fault["type"] == "container_restart":
-                if fault["target"] in restarted:
-                    continue
-                restarted.add(fault["target"])
-            left.append(fault)
-        if left:
-            kept.append(tuple(left))
     return tuple(kept)
 
 

@@ -36,6 +36,13 @@ def test_the_exit_code_is_that_of_an_ended_run() -> None:
     assert container_facts(inspected(Status="exited", ExitCode=0)).exit_code == 0
 
 
+def test_a_run_that_the_engine_lost_is_told_apart() -> None:
+    """By the error that the engine keeps with it; the next start that succeeds empties it."""
+    assert container_facts(inspected(Status="exited", ExitCode=255, Error="id already in use")).lost
+    assert not container_facts(inspected(Status="exited", ExitCode=255, Error="")).lost
+    assert not container_facts(inspected(Status="exited", ExitCode=255)).lost
+
+
 def test_a_run_that_ended_for_want_of_memory_says_so() -> None:
     """While it is down: what is said of a run that goes on is about a process beside its first."""
     assert container_facts(inspected(Status="exited", ExitCode=137, OOMKilled=True)).out_of_memory

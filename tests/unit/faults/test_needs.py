@@ -32,6 +32,24 @@ def test_only_the_run_that_was_hit_is_put_back(
     assert found is needed
 
 
+@pytest.mark.parametrize(
+    ("state", "restores", "needed"),
+    [
+        ("exited", "running", Need.NEEDED),
+        ("running", "running", Need.DONE),
+        ("paused", "running", Need.SUPERSEDED),
+        ("exited", None, Need.SUPERSEDED),
+    ],
+)
+def test_a_later_run_that_the_engine_lost_is_put_back(state: str, restores: str | None, needed: Need) -> None:
+    """By an undo that restores a state alone: a command inside the run has nothing to do in another."""
+    found = judge(
+        state=state, run=LATER, planned_run=PLANNED, needed_in=("exited",), restores=restores, attempted=False,
+        lost=True,
+    )  # fmt: skip
+    assert found is needed
+
+
 def test_a_command_inside_a_run_makes_no_other_run() -> None:
     """Where no state is restored, having tried makes a later run nobody's."""
     found = judge(

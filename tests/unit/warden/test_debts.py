@@ -12,6 +12,7 @@ from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import need
 from coordinator.record import ExecutionState, FaultState
 from coordinator.warden.debts import KNOWN_VERSION, Ledger
+from coordinator.warden.engine import Seen
 from tests.unit.warden.owing import LATER_RUN, RUN, execution, row, stored, undo, write
 
 
@@ -93,6 +94,7 @@ def test_a_missing_ledger_is_not_made(tmp_path: Path) -> None:
     run=st.sampled_from(["", RUN, LATER_RUN, "2026-01-02T03:04:06.1Z"]),
     attempted=st.booleans(),
     effective=st.booleans(),
+    lost=st.booleans(),
 )
 def test_it_judges_as_the_coordinator_does(
     tmp_path_factory: pytest.TempPathFactory,
@@ -102,6 +104,7 @@ def test_it_judges_as_the_coordinator_does(
     *,
     attempted: bool,
     effective: bool,
+    lost: bool,
 ) -> None:
     """For every undo and every container, what the warden finds needed is what the coordinator would."""
     folder = tmp_path_factory.mktemp("ledger")
@@ -114,6 +117,8 @@ def test_it_judges_as_the_coordinator_does(
         armed = armed.model_copy(update={"fault": armed.fault.model_copy(update={"targets": unseen})})
     write(folder, armed)
     ((owed,),) = (debt.owed for debt in Ledger(str(folder)).debts().fired)
-    container = None if state is None else ContainerFacts(id="c", name="c", image="i", state=state, started_at=run)
+    there = None if state is None else ContainerFacts(
+        id="c", name="c", image="i", state=state, started_at=run, lost=lost
+    )  # fmt: skip
     since = None if effective else "2026-01-02T03:04:07.678Z"
-    assert owed.need(state, run) is need(owing, container, attempted=attempted, unseen_since=since)
+    assert owed.need(Seen(state, run, lost=lost)) is need(owing, there, attempted=attempted, unseen_since=since)

@@ -12,6 +12,7 @@ from coordinator.warden import engine as module
 from coordinator.warden.engine import Engine, EngineAway, Seen
 
 INSPECTED = b'{"State": {"Status": "paused", "StartedAt": "2026-01-01T00:00:00.1Z"}}'
+LOST = b'{"State": {"Status": "exited", "StartedAt": "2026-01-01T00:00:00.1Z", "Error": "id already in use"}}'
 NEVER_STARTED = b'{"State": {"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"}}'
 
 
@@ -45,6 +46,7 @@ def response(body: bytes, status: str = "200 OK") -> bytes:
     [
         (response(INSPECTED), Seen("paused", "2026-01-01T00:00:00.1Z")),
         (response(NEVER_STARTED), Seen("created", "")),
+        (response(LOST), Seen("exited", "2026-01-01T00:00:00.1Z", lost=True)),
         (response(b'{"message": "no such container"}', "404 Not Found"), Seen(None)),
     ],
 )

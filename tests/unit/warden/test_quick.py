@@ -51,6 +51,14 @@ def test_what_is_not_ours_is_left(tmp_path: Path) -> None:
     assert not (tmp_path / LOG_FILE).exists()
 
 
+def test_a_later_run_that_the_engine_lost_is_started(tmp_path: Path) -> None:
+    """Whoever began that run wanted the container up; a later run that somebody ended is theirs."""
+    write(tmp_path, row(1, undo("start", "lost")), row(2, undo("start", "ended")))
+    engine = FakeEngine({"lost": Seen("exited", LATER_RUN, lost=True), "ended": Seen("exited", LATER_RUN)})
+    put_back(tmp_path, engine)
+    assert engine.ran == [("start", "lost")]
+
+
 def test_the_last_fired_is_undone_first(tmp_path: Path) -> None:
     """Two faults on one container: paused, then killed. It is started, and only then looked at for the pause."""
     write(tmp_path, row(1, undo("unpause", "a")), row(2, undo("start", "a")))
