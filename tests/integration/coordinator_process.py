@@ -20,6 +20,8 @@ from tests.conftest import PATIENCE
 
 PROGRAM = (sys.executable, "-m", "coordinator")
 WITHIN_S = 30.0 * PATIENCE
+PHASE = f"{60 * PATIENCE:g}s"
+"""How long a phase lasts that is not waited for: longer than what is looked at meanwhile takes."""
 LOOK_S = 0.02
 
 
@@ -164,7 +166,7 @@ def coordinator(folder: Path, **settings: str) -> Iterator[Coordinator]:
 
 
 def scenario(
-    faults: list[dict[str, object]], *, names: list[str], duration: str = "60s", **more: object
+    faults: list[dict[str, object]], *, names: list[str], duration: str = PHASE, **more: object
 ) -> dict[str, object]:
     """A definition with one phase that hits the containers of these names, or the targets that a fault names itself."""
     aimed = [fault if "between" in fault else {"target": "t", **fault} for fault in faults]
