@@ -25,6 +25,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from unittest import mock
 from uuid import uuid4
 
 import anyio
@@ -32,6 +33,7 @@ import anyio.to_thread
 
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.helper_image import HelperImage
+from actors.docker.host_namespaces import HostNamespaces
 from coordinator import __version__
 from coordinator.assembly import embedded
 from coordinator.faults.catalogue import describe_all
@@ -188,8 +190,11 @@ def main() -> int:
     parser.add_argument("types", nargs="*", help="types of faults, and `spread` of a partition; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--containers", type=int, default=10)
+    parser.add_argument("--helpers", action="store_true", help="by helper containers, also where the host may enter")
     options = parser.parse_args()
     logging.disable()
+    if options.helpers:
+        mock.patch.object(HostNamespaces, "why_not", return_value="helpers are asked for").start()
     every = [*(doc.name for doc in describe_all()), SPREAD]
     wanted = options.types or every
     if unknown := sorted(set(wanted) - set(every)):
