@@ -50,6 +50,17 @@ UNHEARD: Final = (
 """What it ends with before anything is sent."""
 
 
+REFUSED: Final = frozenset({
+    HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.NOT_IMPLEMENTED,
+})  # fmt: skip
+"""The answers that say that nobody began to do what was asked. All others may come after a part of it is done: those of
+a service that met a difficulty with it (400, 409, 422, and from 500), or sends elsewhere.
+"""
+
+
 class HttpCaller:
     """Runs one HttpCommand after the other; keeps nothing open between them."""
 
@@ -63,12 +74,12 @@ class HttpCaller:
         headers = {each.name: self._secrets(each.secret) if each.secret else each.value for each in command.headers}
         hidden = [headers[each.name] for each in command.headers if each.secret]
         began = anyio.current_time()
-        answer, why, unheard = None, "", False
+        answer, why, nothing_done = None, "", False
         with anyio.move_on_after(command.deadline_s) as deadline:
             try:
                 answer = await self._ask(command, headers)
             except FAILURES as error:
-                why, unheard = describe(error), isinstance(error, UNHEARD)
+                why, nothing_done = describe(error), isinstance(error, UNHEARD)
         took_s = anyio.current_time() - began
         if deadline.cancelled_caught:
             why = f"no answer within {command.deadline_s:g} s"
@@ -78,7 +89,8 @@ class HttpCaller:
         why = f"{command.method} {command.url}: {why if answer is None else told(answer, hidden)}"
         for value in hidden:
             why = without(why, value)
-        return Outcome(exit_code=1, stderr=why, duration_s=took_s, unheard=unheard)
+        nothing_done = nothing_done or (answer is not None and answer.status in REFUSED)
+        return Outcome(exit_code=1, stderr=why, duration_s=took_s, nothing_done=nothing_done)
 
     async def _ask(self, command: HttpCommand, headers: dict[str, str]) -> Answer:
         """Raises FAILURES."""

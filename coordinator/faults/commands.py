@@ -245,8 +245,8 @@ class Outcome(Value):
     stderr: str = ""
     duration_s: float = 0.0
     timed_out: bool = False
-    unheard: bool = False
-    """Nobody was there who could have taken it: nothing of it is done, or will be."""
+    nothing_done: bool = False
+    """Nobody was there who could have taken it, or whoever was refused it: nothing of it is done, or will be."""
 
     @property
     def ok(self) -> bool:

@@ -237,10 +237,10 @@ class Injection:
         ran = dict(zip(commands, outcomes, strict=True))
         watch = Watch(self.tools.facts, clock, self.plan.targets, ran, fired_at)
         effects = await watch.effects()
-        unheard = {target.container_id for target in self.plan.targets if outcome_of(target, ran).unheard}
+        undone = {target.container_id for target in self.plan.targets if outcome_of(target, ran).nothing_done}
         failed = next((outcome for outcome in outcomes if not outcome.ok), None)
         why_not = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
-        await self._record_effects(effects, why_not, due, unheard)
+        await self._record_effects(effects, why_not, due, undone)
 
     def commands(self, plan: FaultPlan) -> list[Command]:
         """What is run to inject it, its helpers labelled."""
@@ -288,14 +288,14 @@ class Injection:
             return True
         return False
 
-    async def _record_effects(self, effects: Effects, why_not: str, due: float, unheard: Collection[str]) -> None:
-        """Durable what was seen, then on the timeline. To whom nothing was said nothing is owed."""
+    async def _record_effects(self, effects: Effects, why_not: str, due: float, undone: Collection[str]) -> None:
+        """Durable what was seen, then on the timeline. Where nothing was done nothing is owed."""
         row = self.armed_row
         runs = await of_the_runs_hit(self.plan.targets, effects, self.tools.facts)
         undos = tuple(
             undo.model_copy(update={"started_at": runs.get(undo.container_id, undo.started_at)})
             for undo in row.undos
-            if undo.container_id not in unheard
+            if undo.container_id not in undone
         )
         targets = tuple(self._outcome(target, effects, why_not) for target in row.fault.targets)
         state = FaultState.ACTIVE if effects else FaultState.FIRED

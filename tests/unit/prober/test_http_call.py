@@ -53,6 +53,22 @@ def always(reply: bytes) -> Callable[[str], bytes]:
     return lambda _: reply
 
 
+@pytest.mark.parametrize(
+    ("status", "nothing_done"),
+    [
+        ("404 Not Found", True), ("405 Method Not Allowed", True), ("501 Not Implemented", True),
+        ("403 Forbidden", True), ("415 Unsupported Media Type", True), ("429 Too Many Requests", True),
+        ("303 See Other", False), ("400 Bad Request", False), ("409 Conflict", False), ("422 No", False),
+        ("500 Oops", False), ("503 Service Unavailable", False), ("504 Gateway Timeout", False),
+    ],
+)  # fmt: skip
+async def test_a_refusal_of_the_request_itself_did_nothing(status: str, *, nothing_done: bool) -> None:
+    """Where there is nothing at the path, or who asks may not, nothing was begun; what met an error may have begun."""
+    async with serving(lambda _: answer(status)) as server:
+        outcome = await caller().run(command(server.url))
+    assert (outcome.exit_code, outcome.nothing_done) == (1, nothing_done)
+
+
 async def test_a_secret_is_hidden_before_an_answer_is_cut_off() -> None:
     """No part of it is told either, wherever the text ends."""
     for before in range(180, 186):
@@ -67,7 +83,7 @@ async def test_what_is_no_http_is_a_failure() -> None:
     for reply, why in ((b"", "closed the connection without an answer"), (b"220 smtp ready\r\n\r\n", "broken")):
         async with serving(always(reply)) as server:
             outcome = await caller().run(command(server.url))
-        assert (outcome.exit_code, outcome.unheard, why in outcome.stderr) == (1, False, True)
+        assert (outcome.exit_code, outcome.nothing_done, why in outcome.stderr) == (1, False, True)
     outcome = await HttpCaller(lambda _: "s3c\nr3t", DictionaryEngine()).run(
         command("http://127.0.0.1:1/", headers=(KEY,))
     )
@@ -90,9 +106,9 @@ async def test_it_goes_to_wherever_its_container_is() -> None:
 async def test_what_does_not_answer_is_a_failure() -> None:
     """Nobody there; no answer within its time; an address that no request goes to."""
     refused = await caller().run(command(f"http://127.0.0.1:{await unused_port()}/"))
-    assert (refused.exit_code, refused.unheard, "refused" in refused.stderr) == (1, True, True)
+    assert (refused.exit_code, refused.nothing_done, "refused" in refused.stderr) == (1, True, True)
     local = await caller().run(command("http://[::ffff:169.254.169.254]/"))
-    assert (local.exit_code, local.unheard, "link-local" in local.stderr) == (1, True, True)
+    assert (local.exit_code, local.nothing_done, "link-local" in local.stderr) == (1, True, True)
     async with serving(lambda _: None) as server:
         silent = await caller().run(command(server.url, deadline_s=0.1))
     assert (silent.exit_code, silent.timed_out, silent.stderr) == (None, True, "no answer within 0.1 s")

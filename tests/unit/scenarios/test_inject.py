@@ -273,22 +273,22 @@ async def test_a_command_that_cannot_start_is_an_error() -> None:
         assert one.state is FaultState.NOT_INJECTED
 
 
-@pytest.mark.parametrize("unheard", [True, False])
-async def test_to_whom_nothing_was_said_nothing_is_owed(*, unheard: bool) -> None:
-    """A call that nobody was there to hear is not ended by another; one that may have been heard is."""
+@pytest.mark.parametrize("nothing_done", [True, False])
+async def test_where_nothing_was_done_nothing_is_owed(*, nothing_done: bool) -> None:
+    """A call that nobody heard, or that was refused, is not ended by another; one that may have begun something is."""
     call = {"url": "http://h/"}
     spec = HttpCall.model_validate({"type": "http_call", "target": "x", "inject": call, "undo": call})
 
     class Silent:
         async def run(self, command: Command) -> Outcome:
-            return Outcome(exit_code=int(len(house.runner.ran) == 1), stderr="refused", unheard=unheard)
+            return Outcome(exit_code=int(len(house.runner.ran) == 1), stderr="refused", nothing_done=nothing_done)
 
     async with fleet("a") as house:
         house.runner.runner = Silent()
         one = await lived(house, spec)
         assert one.injection.not_injected == ["http_call: a: refused"]
-        assert one.state is (FaultState.NOT_INJECTED if unheard else FaultState.UNDONE)
-        assert (len(house.runner.ran) == 1) is unheard
+        assert one.state is (FaultState.NOT_INJECTED if nothing_done else FaultState.UNDONE)
+        assert (len(house.runner.ran) == 1) is nothing_done
 
 
 @pytest.mark.parametrize("write", [0, 1])
