@@ -32,6 +32,9 @@ USED = "usage: clock.py put FAULT realtime OFFSET_NS CONTAINER_ID | remove FAULT
 PASSES = 20
 """How often it is looked for processes that were made meanwhile by one that was not changed yet."""
 
+CALM = 3
+"""How often none may be met that is changed, where new ones come without end, until there is none."""
+
 TRIES = 200
 PAUSE_S = 0.005
 """Between two tries at what a thread is in the way of: it is out of it in less than a microsecond."""
@@ -130,27 +133,30 @@ def checked(process: Held, own: bytes) -> Image:
     return there
 
 
-def restore(pid: int, own: bytes, tag: bytes, *, frozen: bool) -> None:
-    """As the kernel made it, where this fault changed it. Raises Failed, Gone."""
+def restore(pid: int, own: bytes, tag: bytes, *, frozen: bool) -> bool:
+    """As the kernel made it, where this fault changed it; whether it had. Raises Failed, Gone."""
+    if not changed(image(Held(pid)), own, tag):
+        # One that was never changed is not held: it may be in a debugger's hands.
+        return False
     end = time.monotonic() + (0.0 if frozen else QUIET_S)
     while not restored(pid, own, tag, frozen=frozen, last=time.monotonic() > end):
         time.sleep(PAUSE_S)
+    return True
+
+
+def changed(there: Image | None, own: bytes, tag: bytes) -> bool:
+    """Whether a fault did it whose room begins so."""
+    room = vdso.room(own)
+    return there is not None and there.code[room.start : room.start + len(tag)] == tag
 
 
 def restored(pid: int, own: bytes, tag: bytes, *, frozen: bool, last: bool) -> bool:
     """Whether nothing is left to do. For the `last` time, what is in use is left, as nothing leads to it any more."""
     room = vdso.room(own)
-
-    def changed(there: Image | None) -> bool:
-        return there is not None and there.code[room.start : room.start + len(tag)] == tag
-
-    # One that was never changed is not held: it may be in a debugger's hands.
-    if not changed(image(Held(pid))):
-        return True
     try:
         with held(pid, frozen=frozen) as process:
             there = image(process)
-            if there is None or not changed(there):
+            if there is None or not changed(there, own, tag):
                 return True
             for where, _ in vdso.patch(own, "", 0).entries:
                 if there.code[where : where + vdso.JUMP] != own[where : where + vdso.JUMP]:
@@ -197,11 +203,13 @@ def remove(fault: str, container: str) -> None:
         vdso.patch(own, fault, 0)
     except (Failed, vdso.Unknown):  # where no clock can be skewed, none is
         return
+    calm = 0
     for _ in range(PASSES):
         pids = numbers(container)
-        each(pids, lambda pid: restore(pid, own, tag, frozen=paused(container)))
-        if set(numbers(container)) <= set(pids):
+        calm = 0 if any(each(pids, lambda pid: restore(pid, own, tag, frozen=paused(container)))) else calm + 1
+        if set(numbers(container)) <= set(pids) or calm == CALM:
             return
+    raise Failed("it makes processes faster than their clocks can be put back")
 
 
 def paused(container: str) -> bool:

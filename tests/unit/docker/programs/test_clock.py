@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,6 +139,36 @@ def test_a_second_fault_is_refused_and_the_first_stays(inside: Inside) -> None:
     assert abs(inside.off()[0] - HOUR_NS) < CLOSE_NS
     clock.remove("f1", ID)
     assert inside.own()
+
+
+def appearing(monkeypatch: pytest.MonkeyPatch, skewed: Callable[[int], bool]) -> list[int]:
+    """A container whose processes live for a moment, a new one at each look; those that were looked at."""
+    met: list[int] = []
+
+    def restore(pid: int, own: bytes, tag: bytes, *, frozen: bool) -> bool:
+        assert (len(own) > 0, len(tag) > 0, frozen) == (True, True, False)
+        met.append(pid)
+        return skewed(len(met))
+
+    numbers = itertools.count(1)
+    monkeypatch.setattr(clock, "numbers", lambda _: [next(numbers)])
+    monkeypatch.setattr(clock, "restore", restore)
+    return met
+
+
+def test_what_makes_skewed_processes_faster_than_they_are_put_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something is left: it is no success."""
+    met = appearing(monkeypatch, lambda _: True)
+    with pytest.raises(Failed, match="faster than their clocks can be put back"):
+        clock.remove("f1", ID)
+    assert len(met) == clock.PASSES
+
+
+def test_what_only_makes_processes_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New ones whose clock is the kernel's own are nobody's leftover, however many there are."""
+    met = appearing(monkeypatch, lambda looks: looks in {1, 3})
+    clock.remove("f1", ID)
+    assert len(met) == 3 + clock.CALM
 
 
 def test_where_one_process_cannot_be_changed_none_is(inside: Inside) -> None:
