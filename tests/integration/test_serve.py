@@ -2,13 +2,15 @@
 
 import json
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.integration.coordinator_process import PROGRAM, Coordinator, coordinator, eventually, scenario
-from tests.integration.sandbox import Container, Sandbox, docker
+from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 
 PAUSE: dict[str, object] = {"type": "container_pause"}
 STOP: dict[str, object] = {"type": "container_stop", "grace": "1s"}
@@ -90,6 +92,27 @@ def test_a_persons_own_pause_is_not_injected_and_not_undone(served: Coordinator,
     assert done.returncode == 4, done.stderr
     assert json.loads(done.stdout)["verdict"] == "not_injected"
     assert target.status == "paused"
+
+
+def test_a_later_run_that_the_engine_failed_to_start_is_put_back(served: Coordinator, containers: Sandbox) -> None:
+    """Killed by us, started and ended by a person, and then not started, by the engine's own error: nobody wants it
+    down. The same without the error is the person's own will.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    failed, ended = (containers.run(name, options=["--publish", f"127.0.0.1:{port}:9"] if name == "failed" else [])
+                     for name in ("failed", "ended"))  # fmt: skip
+    execution_id = served.submit(scenario([{"type": "container_kill"}], names=[failed.name, ended.name]))
+    eventually(lambda: {failed.status, ended.status} == {"exited"}, "the kills")
+    for each in (failed, ended):
+        docker("start", each.id)
+        docker("stop", "-t", "0", each.id)
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(DockerFailed):
+        docker("start", failed.id)
+    assert served.call("DELETE", f"/api/v1/executions/{execution_id}").status_code == 202
+    eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
+    assert (failed.status, ended.status) == ("running", "exited")
+    assert served.execution(execution_id)["undo"] == "complete"
 
 
 def test_stopping_an_execution_puts_back(served: Coordinator, containers: Sandbox) -> None:
