@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
 from actors.recovery.container_scan import UNREADABLE, ContainerScan, removed
-from actors.recovery.stray_locks import StrayLocks
+from actors.recovery.stray_locks import StrayLocks, Undone
 from coordinator.errors import EngineUnreachable, LedgerUnavailable
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState, TargetLock
@@ -77,6 +77,16 @@ class _Seen:
     up: frozenset[str]
 
 
+class _Due(NamedTuple):
+    """What of this instance is past its deadline and in no ledger, by the container it is on, as that is."""
+
+    container: str
+    execution: str
+    expires: float
+    state: str
+    run: str
+
+
 class EngineScan:
     """The scans of one coordinator. `playing` says whether an execution is in the hands of its own task."""
 
@@ -99,6 +109,8 @@ class EngineScan:
         self._playing = playing
         self._locks = StrayLocks(runner, facts, clock)
         self._inside = ContainerScan(runner)
+        self._hopeless: frozenset[_Due] = frozenset()
+        """What is due, and the last scan left to a person alone."""
 
     async def scan(self, instances: Collection[str] = (), *, careful: bool = False) -> ScanReport:
         """Look everywhere, put back what is this instance's, of one of `instances`, or past its deadline; tell all.
@@ -120,7 +132,13 @@ class EngineScan:
             found += [*traces, *left]
             up = frozenset(each.id for each in met if each.state in UP)
             seen = _Seen(None if unable or also_unable else remaining | still, up)
-            found += await self._stray(locks, names, reach, seen)
+            stray = await self._stray(locks, names, reach, seen)
+            found += [told for told, _ in stray]
+            by_id = {each.id: each for each in met}
+            for_good = [lock for lock, (_, for_good) in zip(locks, stray, strict=True) if for_good]
+            self._hopeless = frozenset(
+                [_due(lock.container_id, _mark_of_lock(lock), by_id.get(lock.container_id)) for lock in for_good]
+            )
             report = ScanReport(found=tuple(found), unable=(*sight.unable, *strays.unable, *unable, *also_unable))
             for each in report.found:
                 level: Level = "WARNING" if each.state is LeftoverState.LEFT else "INFO"
@@ -129,14 +147,21 @@ class EngineScan:
         return report
 
     async def is_called_for(self) -> bool:
-        """Whether a lock or helper of this instance is past its deadline and in no ledger. Raises EngineUnreachable."""
-        marks = [_mark_of_lock(lock) for lock in await self._facts.locks()]
-        marks += [mark_of_labels(helper.labels) for helper in await self._facts.helpers()]
-        for mark in marks:
-            expired = self._claim(mark, _Reach(frozenset({self._instance}), careful=True)) is Claim.EXPIRED
-            if mark.instance == self._instance and expired and not await self._known(mark.execution):
-                return True
-        return False
+        """Whether a lock or helper of this instance is past its deadline and in no ledger, which the last scan has not
+        left to a person as it is; or one that it has left so is gone. Raises EngineUnreachable.
+        """
+        locks = [lock for lock in await self._facts.locks() if await self._is_due(_mark_of_lock(lock))]
+        held = {each.id: each for each in await self._facts.containers({lock.container_id for lock in locks})}
+        due = {_due(lock.container_id, _mark_of_lock(lock), held.get(lock.container_id)) for lock in locks}
+        for helper in await self._facts.helpers():
+            mark = mark_of_labels(helper.labels)
+            if await self._is_due(mark):
+                due.add(_due(helper.id, mark, helper))
+        return due != self._hopeless
+
+    async def _is_due(self, mark: Mark) -> bool:
+        expired = self._claim(mark, _Reach(frozenset({self._instance}), careful=True)) is Claim.EXPIRED
+        return mark.instance == self._instance and expired and not await self._known(mark.execution)
 
     def _claim(self, mark: Mark, reach: _Reach) -> Claim:
         busy = bool(mark.execution) and self._playing(mark.execution)
@@ -261,9 +286,9 @@ class EngineScan:
         names: Mapping[str, str],
         reach: _Reach,
         seen: _Seen,
-    ) -> list[Leftover]:
-        """Side by side: each is on a container of its own."""
-        told: dict[str, Leftover] = {}
+    ) -> list[tuple[Leftover, bool]]:
+        """Side by side: each is on a container of its own. As well, whether it is due and left to a person for good."""
+        told: dict[str, tuple[Leftover, bool]] = {}
 
         async def one(lock: TargetLock) -> None:
             told[lock.container_id] = await self._lock(lock, names, reach, seen)
@@ -279,7 +304,7 @@ class EngineScan:
         names: Mapping[str, str],
         reach: _Reach,
         seen: _Seen,
-    ) -> Leftover:
+    ) -> tuple[Leftover, bool]:
         mark = _mark_of_lock(lock)
         how = self._claim(mark, reach)
         told = Leftover(
@@ -288,19 +313,26 @@ class EngineScan:
             why=claim_text(how, mark), state=LeftoverState.KEPT,
         )  # fmt: skip
         if how is Claim.NAMELESS:
-            return told.model_copy(update={"state": LeftoverState.LEFT, "commands": lock.undo})
+            return told.model_copy(update={"state": LeftoverState.LEFT, "commands": lock.undo}), False
         if not reach.covers(how, mark):
-            return told
-        if lock.instance == self._instance and await self._known(lock.execution):
-            return told.model_copy(update={"why": IN_LEDGER})
+            return told, False
+        own = lock.instance == self._instance
+        if own and await self._known(lock.execution):
+            return told.model_copy(update={"why": IN_LEDGER}), False
         try:
             gone = seen.remaining is not None and lock.execution not in seen.remaining
-            text, commands = await self._locks.undo(lock, rules_are_gone=gone, looked_into=lock.container_id in seen.up)
+            done = await self._locks.undo(lock, rules_are_gone=gone, looked_into=lock.container_id in seen.up)
         except EngineUnreachable as error:
-            text, commands = str(error), (*lock.undo, unlock_command(lock.container_id).shown())
-        state = LeftoverState.LEFT if commands else LeftoverState.UNDONE
-        return told.model_copy(update={"state": state, "text": text, "commands": commands})
+            done = Undone(str(error), (*lock.undo, unlock_command(lock.container_id).shown()))
+        state = LeftoverState.LEFT if done.commands else LeftoverState.UNDONE
+        told = told.model_copy(update={"state": state, "text": done.text, "commands": done.commands})
+        return told, own and how is Claim.EXPIRED and done.for_good
 
 
 def _mark_of_lock(lock: TargetLock) -> Mark:
     return Mark(instance=lock.instance, execution=lock.execution, fault=lock.fault, expires=lock.expires)
+
+
+def _due(container_id: str, mark: Mark, found: ContainerFacts | None) -> _Due:
+    state, run = ("", "") if found is None else (found.state, found.started_at)
+    return _Due(container_id, mark.execution, mark.expires, state, run)

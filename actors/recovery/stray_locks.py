@@ -7,7 +7,7 @@ stopped processes and skewed clocks are taken back by commands of our own, as th
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from coordinator.faults.disk import filled_folder
 from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
@@ -42,6 +42,16 @@ class _Unkept:
         """Let it go."""
 
 
+class Undone(NamedTuple):
+    """What was done about a lock, in a few words, and the commands that are left for a person: none when the lock is
+    gone too. `for_good`: nothing that is left will be another time, unless somebody changes the container or the lock.
+    """
+
+    text: str
+    commands: tuple[str, ...]
+    for_good: bool = False
+
+
 class StrayLocks:
     """Undoes and releases one lock after another; knows nothing of whose they are."""
 
@@ -52,32 +62,36 @@ class StrayLocks:
         self._clock = clock
         self._undoer = Undoer(runner, facts, _Unkept(), clock)
 
-    async def undo(self, lock: TargetLock, *, rules_are_gone: bool, looked_into: bool) -> tuple[str, tuple[str, ...]]:
-        """What was done in a few words, and the commands that are left for a person: none when the lock is gone too.
+    async def undo(self, lock: TargetLock, *, rules_are_gone: bool, looked_into: bool) -> Undone:
+        """Undo it and release it. Raises EngineUnreachable.
 
         `rules_are_gone` says whether nothing of this lock's execution is in a network namespace or a container any
         more; `looked_into`, whether this container was up when that was looked at.
-        Raises EngineUnreachable.
         """
         unlock = unlock_command(lock.container_id)
         if lock.undos is None:
-            return UNREADABLE, (*lock.undo, unlock.shown())
+            return Undone(UNREADABLE, (*lock.undo, unlock.shown()), for_good=True)
         engine_id = (await self._facts.engine()).id
         told: list[str] = []
         left: list[str] = []
+        for_good = True
         for locked in reversed(lock.undos):
-            clear = rules_are_gone and (takes_rules_out(locked) or (bool(filled_folder(locked.argv)) and looked_into))
+            seen, filled = takes_rules_out(locked), bool(filled_folder(locked.argv))
+            clear = rules_are_gone and (seen or (filled and looked_into))
             text, done = await self._one(lock, locked, engine_id, clear=clear)
             told.append(text)
             if not done:
+                # What is looked for may be found and removed the next time; what is tried may succeed.
+                for_good &= text.endswith(NOT_FROM_LABELS) and (rules_are_gone or not (seen or filled))
                 swept = sweep(lock.container_id, locked)
                 left += shown(lock, locked) if swept is None else (swept.shown(),)
         if not left:
             (outcome,) = await run_all(self._runner, [unlock])
             if outcome.ok:
-                return "; ".join(dict.fromkeys(told)) or "nothing was owed", ()
+                return Undone("; ".join(dict.fromkeys(told)) or "nothing was owed", ())
             told.append(f"the lock could not be removed: {failure_text(outcome)}")
-        return "; ".join(dict.fromkeys(told)), (*dict.fromkeys(left), unlock.shown())
+            for_good = False
+        return Undone("; ".join(dict.fromkeys(told)), (*dict.fromkeys(left), unlock.shown()), for_good)
 
     async def _one(self, lock: TargetLock, locked: LockedUndo, engine_id: str, *, clear: bool) -> tuple[str, bool]:
         """What became of one undo, and whether it owes nothing any more; `clear`: what it takes back is gone."""
