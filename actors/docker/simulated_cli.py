@@ -54,12 +54,11 @@ class SimulatedRunner:
         }
 
     async def run(self, command: Command) -> Outcome:
-        """As the real runner: to the end or the deadline. Every request is answered with 200. Raises MissingSecret."""
+        """As the real runner: to the end or the deadline. Raises MissingSecret."""
         for name in command.secrets:
             self._secrets(name)
         if isinstance(command, HttpCommand):
-            await anyio.sleep(self._engine.duration("cli", command.url))
-            return Outcome(exit_code=0, stdout="200")
+            return await self._call(command)
         console = Console()
         async with self._limiter:
             with action("docker:command", argv=command.shown()) as log:
@@ -77,6 +76,15 @@ class SimulatedRunner:
             duration_s=duration,
             timed_out=timed_out,
         )
+
+    async def _call(self, command: HttpCommand) -> Outcome:
+        """Every request is answered with 200 but one to the address of a container that is down."""
+        await anyio.sleep(self._engine.duration("cli", command.url))
+        container = self._engine.state.containers.get(command.container_id)
+        if command.container_id and (container is None or not container.up):
+            why = "the container has no address: it is not running, or on no network"
+            return Outcome(exit_code=1, stderr=f"{command.method} {command.url}: {why}", nothing_done=True)
+        return Outcome(exit_code=0, stdout="200")
 
     async def _interpret(self, argv: tuple[str, ...], console: Console) -> None:
         await anyio.sleep(self._engine.duration("cli", " ".join(argv)))

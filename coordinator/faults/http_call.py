@@ -14,7 +14,7 @@ from coordinator.errors import Refused
 from coordinator.faults.commands import ADDRESS, Command, EnvEntry, HttpCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import each_running
-from coordinator.faults.looks import LATE_S, UP, Look, Succeeded, Undo
+from coordinator.faults.looks import LATE_S, Look, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
 from coordinator.faults.network import SHARED_MODES
 from coordinator.hosts import Url
@@ -97,7 +97,7 @@ class HttpCall(FaultSpec):
     timeout: Duration = Field(default=5.0, gt=0, le=60, description="the longest that an answer may take")
 
     summary: ClassVar[str] = "Calls the service's own chaos API, and calls it again to end what it began."
-    undo_text: ClassVar[str] = "the undo call, while the container is up"
+    undo_text: ClassVar[str] = "the undo call, when the container is up"
     mechanism: ClassVar[str] = "an HTTP request"
     needs: ClassVar[str] = "an HTTP API that the coordinator reaches"
 
@@ -119,8 +119,8 @@ class HttpCall(FaultSpec):
                 name=container.name,
                 started_at=container.started_at,
                 command=self.undo.to(container, self.timeout),
-                # What a service was told may outlive its run: it is owed to whichever run is up.
-                needed_in=(*UP, ContainerState.RESTARTING),
+                # What a service was told may outlive its run: it is owed until some run of it is up to be told the end.
+                needed_in=tuple(ContainerState),
                 any_run=True,
                 restores=None,
                 # What took too long to answer may be done all the same, a little later.

@@ -12,7 +12,7 @@ from coordinator.errors import AbilityMissing
 from coordinator.faults.commands import Command, HttpCommand, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.ports import Tell
-from coordinator.record import UndoState, Verdict
+from coordinator.record import FaultState, UndoState, Verdict
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
@@ -159,3 +159,38 @@ async def test_a_call_is_sent_and_sent_again_until_it_is_answered() -> None:
         assert (execution.verdict, execution.undo) == (Verdict.PASSED, UndoState.COMPLETE), execution.reason
         body = '{"errors": 30, "mode": "30", "on": true, "none": null, "list": [1.5, "x", "007"]}'
         assert sent == [f"POST {body}", "DELETE None", "DELETE None"]
+
+
+async def test_a_call_is_owed_to_one_that_is_down_until_it_is_up_again() -> None:
+    """A service may remember over a restart what it was told: the call that ends it waits, and goes to the next run."""
+    call, stop = ("{type: http_call, target: t, for: 4s, inject: {port: 80}, undo: {port: 80, path: /end}}",
+                  "{type: container_stop, target: t, at: 2s, for: 20s}")  # fmt: skip
+    async with fleet("web") as made:
+        phase = f"{{name: p, duration: 30s, faults: [{call}, {stop}]}}"
+        execution = await made.play(f"targets: {{t: {{names: [web]}}}}\nphases: [{phase}]\n")
+
+        assert (execution.verdict, execution.undo) == (Verdict.PASSED, UndoState.COMPLETE), execution.reason
+        verbs = made.runner.verbs()
+        assert verbs[:3] == ["curl", "stop", "curl"]
+        assert verbs[verbs.index("start") :] == ["start", "curl"]
+        assert execution.faults[0].targets[0].outcome == "effective; put back"
+
+
+async def test_a_call_to_one_that_stays_down_is_left_until_somebody_starts_it() -> None:
+    """The execution ends with the reason, and whoever undoes later sends it; to one that is removed nothing is owed."""
+    die = "{type: container_kill, target: t, at: 1s, restore: false}"
+    call = "{type: http_call, target: t, inject: {port: 80}, undo: {port: 80, path: /end}}"
+    scenario = f"targets: {{t: {{names: [a, b]}}}}\nphases: [{{name: p, duration: 2s, faults: [{call}, {die}]}}]\n"
+    async with fleet("a", "b") as made:
+        execution = await made.play(scenario)
+        assert execution.undo is UndoState.INCOMPLETE
+        (row,) = await made.ledger.faults(outstanding=True)
+        assert "has no address: it is not running" in row.last_error
+
+        await made.engine.start("a")
+        made.engine.remove("b")
+        done = await made.undoer.undo(row, 30)
+        assert done.fault.state is FaultState.UNDONE
+        assert [target.outcome for target in done.fault.targets] == [
+            "effective; put back", "effective; container is gone: nothing to undo",
+        ]  # fmt: skip
