@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from coordinator.faults.commands import FAULT, HELPER_PROGRAMS, MARK
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.limits import CgroupFault, beside_cgroups
+from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Undo
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
 from coordinator.faults.stress import MOST_WORKERS, StressFault
@@ -22,16 +22,15 @@ INSIDE: Final = ("SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "DAC_OVERRIDE")
 """What a helper may in order to enter a container's mount namespace, and to write there wherever the container may."""
 
 FILL_PROGRAM: Final = f"{HELPER_PROGRAMS}/fill.py"
-"""What makes a file in a container that takes its disk's room: `remove FAULT PATH CONTAINER` takes it away."""
+"""What makes a file in a container that takes its disk's room: `remove FAULT WITHIN PATH CONTAINER` takes it away."""
 
 LONGEST_PATH: Final = 1024
 LEAST_FILL: Final = 4096
 NOWHERE: Final = "?"
 """Stands for a way that nobody knows."""
 
-VOLUMES_FILES: Final = "_data"
-_SHOWABLE: Final = re.compile(r'[^,"]*')
-"""What an option of several values can hold."""
+INTO: Final = "/./"
+"""Stands between a folder of the engine's machine and the way in it."""
 
 DEFAULT_CAP: Final = 4 << 30
 _PLAIN: Final = re.compile(r"(?!.*/\.\.(/|$))/[^\x00-\x1f\x7f]*")
@@ -109,30 +108,25 @@ class DiskFill(CgroupFault):
 
     def undo_of(self, container: ContainerFacts) -> Undo:
         """From inside where the container runs, else from where its files are."""
-        folder, within, outlives = _whereabouts(container, self.path)
-        asked = ("remove", FAULT, within, self.path, container.id)
-        command = beside_cgroups(self.program, *asked, capabilities=INSIDE, place=folder)
+        within, outlives = _whereabouts(container, self.path)
+        command = self._asked("remove", FAULT, within, self.path, container.id)
         # A file is there in whatever state the container is, until it is removed.
         owed = {"command": command, "needed_in": tuple(ContainerState), "outlives": outlives}
         return super().undo_of(container).model_copy(update=owed)
 
 
-def _whereabouts(container: ContainerFacts, path: str) -> tuple[str, str, bool]:
-    """Where a folder of a container is when that is down: a folder of the engine's machine, the way in it, and whether
-    it outlives the container. The first is empty where nobody can say.
+def _whereabouts(container: ContainerFacts, path: str) -> tuple[str, bool]:
+    """Where a folder of a container is when that is down: a folder of the engine's machine, and the way in it, and
+    whether it outlives the container. NOWHERE where nobody can say.
     """
     parts = _parts(path)
     holding = [mount for mount in container.mounts if parts[: len(_parts(mount.path))] == _parts(mount.path)]
     mount = max(holding, key=lambda mount: len(_parts(mount.path)), default=None)
     source = container.layer if mount is None else mount.source
-    if not source.startswith("/") or not _SHOWABLE.fullmatch(source):
-        return "", NOWHERE, False
+    if not source.startswith("/"):
+        return NOWHERE, False
     rest = parts if mount is None else parts[len(_parts(mount.path)) :]
-    # A volume is a folder of its name with its files below it: one that is gone is then seen to be.
-    volumes, _, volume = source.removesuffix(f"/{VOLUMES_FILES}").rpartition("/")
-    if volumes and source.endswith(f"/{VOLUMES_FILES}"):
-        return volumes, "/".join((volume, VOLUMES_FILES, *rest)), mount is not None
-    return source, "/".join(rest) or ".", mount is not None
+    return f"{source}{INTO}{'/'.join(rest)}", mount is not None
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -128,12 +128,9 @@ class PidExhaustion(LimitFault):
         return self.planned(containers, "pids", str(self.leave))
 
 
-def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = (), place: str = "") -> DockerCommand:
-    """A program beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write, and
-    with a folder of the engine's machine at /place.
-    """
+def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = ()) -> DockerCommand:
+    """A program beside the host's processes, which tell which cgroup is whose, with the host's cgroups to write."""
     allowed = [part for each in capabilities for part in ("--cap-add", each)]
-    allowed += ("--mount", f"type=bind,source={place},target=/place") if place else ()
     argv = (
         "run", "--rm", "--pull", "never", "--label", f"{LABEL_ROLE}=helper", "--log-driver", "none", "--no-healthcheck",
         "--read-only", "--network", "none", "--pid", "host", "--cgroupns", "host", "--userns", "host", "--user", "0:0",

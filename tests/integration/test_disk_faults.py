@@ -1,5 +1,6 @@
 """Faults of the disk on the real engine, measured by the kernel's accounting and by tools inside the container."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,29 +115,39 @@ def test_a_disk_is_filled_and_given_back(served: Coordinator, containers: Sandbo
     assert (layer(target), inside(target, "df", "-k", "/memory")) == (had, free)
 
 
-def test_it_is_given_back_while_the_container_is_down_or_gone(served: Coordinator, containers: Sandbox) -> None:
+def test_it_is_given_back_while_the_container_is_down_or_gone(
+    served: Coordinator, containers: Sandbox, tmp_path: Path
+) -> None:
     """SIGKILL of the coordinator and its warden, and the container is killed too: the next start removes the files from
-    its layer and its volume without starting it. A container that is removed leaves none in its volume either.
+    its layer, its volume and a folder of the machine without starting it; nothing is owed where that folder is gone.
+    A container that is removed leaves none in its volume either.
     """
-    volume = f"tc-test-{containers.tag}"
-    target = containers.run("full", options=["--volume", f"{volume}:/kept"])
+    volume, bound, gone = f"tc-test-{containers.tag}", tmp_path / "bound, by a person", tmp_path / "gone" / "in"
+    bound.mkdir()
+    gone.mkdir(parents=True)
+    options = ["--volume", f"{volume}:/kept", "--volume", f"{bound}:/bound", "--volume", f"{gone}:/gone"]
+    target = containers.run("full", options=options)
     try:
         kept = Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume))
         upper = Path(target.look("{{.GraphDriver.Data.UpperDir}}"))
-        both: list[dict[str, object]] = [{"type": "disk_fill", "path": path, "size": "8m"} for path in ("/", "/kept")]
-        put(served, target, both)
-        assert [len(filling(each)) for each in (upper, kept)] == [1, 1]
+        paths = ("/", "/kept", "/bound", "/gone")
+        fills: list[dict[str, object]] = [{"type": "disk_fill", "path": path, "size": "8m"} for path in paths]
+        put(served, target, fills)
         served.kill()
         docker("kill", target.id)
-        assert [len(filling(each)) for each in (upper, kept)] == [1, 1]
+        assert [len(filling(each)) for each in (upper, kept, bound, gone)] == [1, 1, 1, 1]
+        shutil.rmtree(gone.parent)
         served.start()
-        eventually(lambda: filling(upper) + filling(kept) == [], "the undo")
+        eventually(lambda: filling(upper) + filling(kept) + filling(bound) == [], "the undo")
         eventually(lambda: not served.call("GET", "/api/v1/faults").json()["items"], "the end")
         assert target.status == "exited"
+        assert not gone.parent.exists()
 
+        gone.mkdir(parents=True)
         docker("start", target.id)
-        execution_id = put(served, target, both[1:])
+        execution_id = put(served, target, [fills[1], fills[3]])
         docker("rm", "--force", target.id)
+        shutil.rmtree(gone.parent)
         assert len(filling(kept)) == 1
         finish(served, execution_id)
         assert filling(kept) == []

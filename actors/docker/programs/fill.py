@@ -6,8 +6,8 @@
 The file is PATH/.tc-FAULT.fill; its first line is MARK. SHARE: of the file system, used in the end; CAP: the most bytes
 it may take. Runs in the host's process and cgroup namespaces, with the host's cgroups mounted. The folder is reached
 from inside the container's mount namespace, and no component of PATH may be a link. Where the container is down, the
-file is removed from WITHIN, below PLACE: a folder of the engine's machine that its files are in; `?` is none. Standard
-library only.
+file is removed from WITHIN: a folder of the engine's machine, as the engine sees that, and behind /./ the way in it,
+which may not lead through a link either; `?` is none. Where that folder is gone, so is the file. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from collections.abc import Callable
 from functools import partial
 
 from actors.docker.programs import inside, limits
+from actors.docker.programs.crash import started
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, done, known
 from actors.docker.programs.load_target import Process, Target, memory_of_host
 from actors.docker.programs.room import room, wanted
 
-PLACE = "/place"
-NOWHERE = "?"
+INTO = "/./"
+"""Stands between a folder of the engine's machine and the way in it: no path of an engine's own has it."""
+
+VOLUMES_FILES = "/_data"
 FAULT = re.compile(r"[0-9a-f-]{1,64}")
 VALUE = re.compile(r"\d+|\d+(\.\d+)?(e-\d+)?%")
 STEP = 1 << 30
@@ -150,12 +153,33 @@ def remove(fault: str, within: str, path: str, container: str) -> None:
 
 def from_outside(within: str, name: str) -> None:
     """Where the container is down. Raises Failed."""
-    if within == NOWHERE:
+    folder, into, rest = within.partition(INTO)
+    if not into:
         raise Failed("it is down, and where its files are is not known: they can be reached once it runs")
-    volume = within.split("/", maxsplit=1)[0]
-    if "/_data" in f"/{within}" and os.path.exists(f"{PLACE}/{volume}/opts.json"):  # noqa: PTH110  # pathlib is slow
-        raise Failed(f"it is down, and its volume {volume} is mounted only while it runs")
-    where = inside.straight(f"{PLACE}/{within}", missing=True)
+    # Whoever started this one mounts what containers are given: a folder of the machine is to it what the engine says.
+    starter = os.getppid()
+    process = process_of(starter, started(starter))
+
+    def act() -> None:
+        inside.enter(process)
+        removed(folder, rest, name)
+
+    apart(act, lambda _: None)
+
+
+def removed(folder: str, rest: str, name: str) -> None:
+    """From a folder of this machine that may be gone. Raises Failed."""
+    volume = folder.removesuffix(VOLUMES_FILES)
+    if volume != folder and os.path.exists(f"{volume}/opts.json"):  # noqa: PTH110  # pathlib takes long to import
+        shown = volume.rpartition("/")[2]
+        raise Failed(f"it is down, and its volume {shown} is mounted only while it runs")
+    try:
+        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in GONE:
+            return
+        raise Failed(f"{folder} cannot be looked into: {error.strerror}") from None
+    where = inside.straight(rest, missing=True, top=top)
     if where is not None:
         unlink(where, name)
 

@@ -39,12 +39,13 @@ def enter(main: Process) -> None:
 @overload
 def straight(path: str) -> int: ...
 @overload
-def straight(path: str, *, missing: bool) -> int | None: ...
-def straight(path: str, *, missing: bool = False) -> int | None:
+def straight(path: str, *, missing: bool, top: int | None = None) -> int | None: ...
+def straight(path: str, *, missing: bool = False, top: int | None = None) -> int | None:
     """A descriptor of a folder that is reached without any link: one into /proc may lead out, where the container sees
-    the host's processes. Raises Failed; with `missing`, None where it is not there.
+    the host's processes. From the root, or from `top`, an open folder, which is closed. Raises Failed; with `missing`,
+    None where it is not there.
     """
-    where = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    where = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if top is None else top
     for part in path.split("/"):
         if part in {"", "."}:
             continue

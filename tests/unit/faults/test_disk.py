@@ -81,32 +81,33 @@ def test_a_helper_fills_it_up_to_a_cap(fields: dict[str, object], asked: tuple[s
 
 
 @pytest.mark.parametrize(
-    ("path", "layer", "mounts", "folder", "within", "outlives"),
+    ("path", "layer", "mounts", "within", "outlives"),
     [
-        ("/srv/x", LAYER, (), LAYER, "srv/x", False),
-        ("/", LAYER, (VOLUME,), LAYER, ".", False),
-        ("/data/x", LAYER, (VOLUME,), "/var/lib/docker/volumes", "shop/_data/x", True),
-        ("/data", LAYER, (VOLUME,), "/var/lib/docker/volumes", "shop/_data", True),
-        ("/database", LAYER, (VOLUME,), LAYER, "database", False),
-        ("/data/in/x", LAYER, (VOLUME, Mount(path="/data/in", source="/srv/in")), "/srv/in", "x", True),
-        ("/memory", LAYER, (Mount(path="/memory"),), "", "?", False),
-        ("/srv", "", (), "", "?", False),
-        ("/srv", LAYER, (Mount(path="/srv", source="/a,b"),), "", "?", False),
+        ("/srv/x", LAYER, (), f"{LAYER}/./srv/x", False),
+        ("/", LAYER, (VOLUME,), f"{LAYER}/./", False),
+        ("/data/x", LAYER, (VOLUME,), f"{VOLUME.source}/./x", True),
+        ("/data", LAYER, (VOLUME,), f"{VOLUME.source}/./", True),
+        ("/database", LAYER, (VOLUME,), f"{LAYER}/./database", False),
+        ("/data/in/x", LAYER, (VOLUME, Mount(path="/data/in", source="/srv/in")), "/srv/in/./x", True),
+        ("/memory", LAYER, (Mount(path="/memory"),), "?", False),
+        ("/srv", "", (), "?", False),
+        ("/srv/x", LAYER, (Mount(path="/srv", source='/a,"b'),), '/a,"b/./x', True),
     ],
 )
 def test_the_undo_knows_the_way_when_the_container_is_down(
-    path: str, layer: str, mounts: tuple[Mount, ...], folder: str, within: str, *, outlives: bool
+    path: str, layer: str, mounts: tuple[Mount, ...], within: str, *, outlives: bool
 ) -> None:
-    """To its layer, or to the volume or folder that is nearest; owed in every state, and without the container where
-    that outlives it.
+    """To its layer, or to the volume or folder that is nearest, none of which has to be there still for the helper to
+    start; owed in every state, and without the container where that outlives it.
     """
     target = filled(container().model_copy(update={"layer": layer, "mounts": mounts}), path=path)
     assert target.undo is not None
     assert isinstance(target.undo.command, DockerCommand)
     argv = target.undo.command.argv
     assert argv[argv.index(FILL_PROGRAM) + 1 :] == ("remove", "f-1", within, path, "c" * 64)
-    place = [argv[at + 1] for at, part in enumerate(argv) if part == "--mount"]
-    assert place == ([f"type=bind,source={folder},target=/place"] if folder else [])
+    assert [argv[at + 1] for at, part in enumerate(argv) if part in {"--mount", "--volume"}] == [
+        "/sys/fs/cgroup:/host-cgroup"
+    ]
     assert set(target.undo.needed_in) == set(ContainerState)
     assert need(target.undo, None, attempted=False) is (Need.NEEDED if outlives else Need.GONE)
     assert filled_folder(argv) == path
