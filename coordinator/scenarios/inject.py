@@ -25,6 +25,7 @@ from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, outcome_of
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
+from coordinator.scenarios.turns import turn
 from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
 
 LEAD_S: Final = 2.0
@@ -113,6 +114,8 @@ class Injection:
     armed: anyio.Event = field(default_factory=anyio.Event)
     end: anyio.Event = field(default_factory=anyio.Event)
     done: anyio.Event = field(default_factory=anyio.Event)
+    gives_way: anyio.Event = field(default_factory=anyio.Event)
+    """Its undo is done, or keeps failing: others need not wait for it."""
     row: FaultRow | None = None
     first_effect_at: float | None = None
     """On the monotonic clock; None while no effect was seen."""
@@ -151,6 +154,7 @@ class Injection:
                     with anyio.move_on_after(self.tools.undo_deadline_s + 2 * LEDGER_PATIENCE_S, shield=True):
                         await self._undo(() if self._ended_alone else undone_first)
                 finally:
+                    self.gives_way.set()
                     self.done.set()
 
     # ------------------------------------------------------------ arm
@@ -347,15 +351,11 @@ class Injection:
             # The command never ran: on disk it may be fired, but nothing was done.
             unfired = {"state": FaultState.ARMED, "fired_at": None}
             self.row = self.row.model_copy(update={"fault": self.row.fault.model_copy(update=unfired)})
-        begun = self.tools.clock.monotonic()
-        with anyio.move_on_after(self.tools.undo_deadline_s / 2):
-            for other in first:
-                await other.done.wait()
-        left = self.tools.undo_deadline_s - (self.tools.clock.monotonic() - begun)
+        left = self.tools.undo_deadline_s - await turn(self, first, self.tools.undo_deadline_s / 2)
         row, begun = self.row, self.tools.clock.monotonic()
         if self._began:
             self.row = row.model_copy(update={"fault": row.fault.model_copy(update={"state": FaultState.UNDOING})})
-        self.row = await self.tools.undoer.undo(row, left)
+        self.row = await self.tools.undoer.undo(row, left, self.gives_way.set)
         if self._began and self.tools.metrics is not None:
             self.tools.metrics.fault_undone(self.spec.type, self.tools.clock.monotonic() - begun)
         self._tell_undone(self.row)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import anyio
 
-from coordinator.faults.looks import thaws
 from coordinator.faults.model import FaultSpec
 from coordinator.logging import action
 from coordinator.record import ExecutionState, FaultState
@@ -15,6 +14,7 @@ from coordinator.scenarios.inject import FIRE_LEAD_S, LEAD_S, Injection, PhaseTi
 from coordinator.scenarios.judging import Judging, claim_text
 from coordinator.scenarios.model import ContainerClaim, Phase, WaitUntil
 from coordinator.scenarios.stage import Stage
+from coordinator.scenarios.turns import undone_first
 from coordinator.scenarios.verdict import steady_for, window
 
 CLAIM_LOOK_S: Final = 0.2
@@ -89,7 +89,7 @@ class Phases:
         time = PhaseTime()
         async with anyio.create_task_group() as group:
             for injection in injections:
-                group.start_soon(injection.live, time, _undone_first(injection, injections))
+                group.start_soon(injection.live, time, undone_first(injection, injections))
             begun = await self._begin(phase, name, injections, time)
             await anyio.sleep(phase.duration)
             passed = phase.wait_until is None or await self._wait_until(phase.wait_until, name)
@@ -167,11 +167,3 @@ class Phases:
             if await self._judging.container_is(claim):
                 return
             await anyio.sleep(CLAIM_LOOK_S)
-
-
-def _undone_first(injection: Injection, injections: Sequence[Injection]) -> Iterator[Injection]:
-    """Those on one of its containers that froze it, or were fired later; as of when the first is asked for."""
-    order = {one.key: (thaws(one.plan.undos), one.spec.at, index) for index, one in enumerate(injections)}
-    for other in injections:
-        if order[other.key] > order[injection.key] and set(other.container_ids) & set(injection.container_ids):
-            yield other

@@ -25,6 +25,9 @@ LONGEST_PAUSE_S: Final = 2.0
 SETTLE_LOOK_S: Final = 0.25
 """Between two looks at what the engine may yet do."""
 
+FAILING_S: Final = 5.0
+"""For how long the commands of an undo fail before others are told; the engine being away does not count."""
+
 LEDGER_PATIENCE_S: Final = 10.0
 """How long an undo waits for the ledger to take its row; it goes on without."""
 
@@ -37,6 +40,10 @@ OUTCOMES: Final = {
     Need.SUPERSEDED: "changed by somebody else since: left as it is",
 }
 NO_EFFECT: Final = "no effect was seen: nothing to undo"
+
+
+def _to_nobody() -> None:
+    """Nobody waits for its turn."""
 
 
 class FaultRows(Protocol):
@@ -58,13 +65,15 @@ class Undoer:
         self._clock = clock
         self._answering: dict[str, float] = {}
 
-    async def undo(self, row: FaultRow, deadline_s: float) -> FaultRow:
+    async def undo(self, row: FaultRow, deadline_s: float, failing: Callable[[], None] = _to_nobody) -> FaultRow:
         """Put one fault back within `deadline_s` seconds and record it; the row returned owes nothing, or is stuck.
 
-        A row of another engine is left outstanding at once, with the reason. Never raises for what it finds.
+        `failing` is called when its commands have failed for FAILING_S; it goes on all the same. A row of another
+        engine is left outstanding at once, with the reason. Never raises for what it finds.
         """
         with action("undo", fault=row.fault.id, fault_type=row.fault.type) as undoing:
             attempt = _Attempt(row, self._runner, self._facts, self._clock, self._record, self._answering)
+            attempt.tell_failing = failing
             with anyio.move_on_after(deadline_s):
                 await attempt.work()
             ended = attempt.ended()
@@ -119,12 +128,15 @@ class _Attempt:
         self._foreign = False
         self._answering = answering
         self._error = ""
+        self._failed = False
+        self._failing_since: float | None = None
+        self.tell_failing: Callable[[], None] = _to_nobody
 
     async def work(self) -> None:
         """Look and undo until nothing is open, or it is another engine. Cancelled at the deadline by the caller."""
         pause = FIRST_PAUSE_S
         while self._open and not self._foreign:
-            before = len(self._open)
+            before, begun, self._failed = len(self._open), self._clock.monotonic(), False
             try:
                 ran = await self._round()
             except EngineUnreachable as error:
@@ -132,11 +144,22 @@ class _Attempt:
                 self._engine_known = False
                 self._answering.pop(self._row.fault.id, None)
                 ran = True
+            self._note_failing(begun)
             if self._open and not self._foreign:
                 if len(self._open) < before:
                     pause = FIRST_PAUSE_S
                 await anyio.sleep(pause if ran else min(pause, SETTLE_LOOK_S))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _note_failing(self, begun: float) -> None:
+        """What the round that began then has come to."""
+        if not self._failed:
+            self._failing_since = None
+            return
+        if self._failing_since is None:
+            self._failing_since = begun
+        if self._clock.monotonic() - self._failing_since >= FAILING_S:
+            self.tell_failing()
 
     def ended(self) -> FaultRow:
         """The row as it is now: it owes nothing when nothing is open, else it is stuck with the last error."""
@@ -179,6 +202,7 @@ class _Attempt:
             await self._run(needed)
             for undo in await self._look():
                 self._error = self._error or f"{undo.name} is unchanged after `{undo.command.shown()}`"
+                self._failed |= undo.looked_at
         await self._mend()
         return True
 
@@ -191,7 +215,7 @@ class _Attempt:
             if outcome.ok:
                 self._end(undo, Need.DONE)
             else:
-                self._error = failure_text(outcome)
+                self._error, self._failed = failure_text(outcome), True
 
     async def _is_our_engine(self) -> bool:
         engine = await self._facts.engine()
@@ -222,7 +246,7 @@ class _Attempt:
         commands = [command.on_behalf(*whose) for command in (*(undo.command for undo in alone), *together)]
         outcomes = await run_all(self._runner, commands)
         failures = [outcome for outcome in outcomes if not outcome.ok]
-        self._error = failure_text(failures[0]) if failures else ""
+        self._error, self._failed = failure_text(failures[0]) if failures else "", bool(failures)
         for undo, outcome in zip(alone, outcomes, strict=False):
             if outcome.ok and self._settled(undo):
                 self._end(undo, Need.DONE)
