@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,7 +11,7 @@ import anyio
 
 from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerFacts, EngineEvent
-from coordinator.faults.looks import RunEnded, SignalSeen, StateIs, seen, seen_in_state
+from coordinator.faults.looks import RunEnded, SignalSeen, StateIs, Succeeded, Undo, seen, seen_in_state
 from coordinator.faults.model import TargetPlan
 from coordinator.ports import Clock, EngineFacts
 
@@ -20,6 +20,9 @@ SEEN_WITHIN_S: Final = 5.0
 
 SEEN_AFTER_FAILURE_S: Final = 1.0
 """The same after a command that failed: some do their work all the same."""
+
+REFUSED: Final = 1
+"""The exit code of a helper's program that could not do what was asked."""
 
 FIRST_LOOK_S: Final = 0.005
 LONGEST_LOOK_S: Final = 0.25
@@ -51,6 +54,34 @@ def outcome_of(target: TargetPlan, ran: Mapping[Command, Outcome]) -> Outcome:
         return command.argv[0] == target.inject.argv[0] and target.container_id in command.argv
 
     return next((end for command, end in ran.items() if hits(command)), Outcome(exit_code=None))
+
+
+def refused(target: TargetPlan, ran: Mapping[Command, Outcome]) -> bool:
+    """Whether the program of a helper has said that it could not do it: it has ended, and nothing more comes of it.
+
+    Not where the engine says so, or where it was cut off: such a helper may yet be started, or go on.
+    """
+    by_exit_code = target.inject.of_helper and isinstance(target.effect, Succeeded)
+    return by_exit_code and outcome_of(target, ran).exit_code == REFUSED
+
+
+def owed(
+    undos: Iterable[Undo], targets: Sequence[TargetPlan], ran: Mapping[Command, Outcome], runs: Mapping[str, str]
+) -> tuple[Undo, ...]:
+    """The undos after what was run: none where nothing was done, and no waiting where nothing more comes of it.
+
+    `runs`: when the run that was really hit began, by container id.
+    """
+    nothing_done = {target.container_id for target in targets if outcome_of(target, ran).nothing_done}
+    over = {target.container_id for target in targets if refused(target, ran)}
+    return tuple(
+        undo.model_copy(
+            update={"started_at": runs.get(undo.container_id, undo.started_at)}
+            | ({"settle_s": 0.0} if undo.container_id in over else {})
+        )
+        for undo in undos
+        if undo.container_id not in nothing_done
+    )
 
 
 class Watch:

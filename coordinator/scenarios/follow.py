@@ -16,7 +16,7 @@ from coordinator.faults.looks import UP, Detached, RunEnded, StateIs, Succeeded,
 from coordinator.faults.model import FaultPlan, Surroundings, TargetPlan
 from coordinator.logging import log
 from coordinator.ports import EngineFacts
-from coordinator.scenarios.effects import Watch
+from coordinator.scenarios.effects import Watch, refused
 from coordinator.scenarios.undo import failure_text, run_all
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ class _Following:
         ran = dict(zip(commands, outcomes, strict=True))
         watch = Watch(injection.tools.facts, injection.tools.clock, plan.targets, ran, fired_at)
         effects = await watch.effects()
-        unseen = tuple(sorted(ids - effects.keys()))
+        over = {target.container_id for target in plan.targets if refused(target, ran)}
+        unseen = tuple(sorted(ids - effects.keys() - over))
         await injection.save(injection.armed_row.model_copy(update={"unsettled": unseen}))
         failed = next((failure_text(outcome) for outcome in outcomes if not outcome.ok), "no effect was seen")
         for target in plan.targets:

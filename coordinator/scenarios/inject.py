@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +22,7 @@ from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
-from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, outcome_of
+from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, owed
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
 from coordinator.scenarios.turns import turn
@@ -241,10 +241,9 @@ class Injection:
         ran = dict(zip(commands, outcomes, strict=True))
         watch = Watch(self.tools.facts, clock, self.plan.targets, ran, fired_at)
         effects = await watch.effects()
-        undone = {target.container_id for target in self.plan.targets if outcome_of(target, ran).nothing_done}
         failed = next((outcome for outcome in outcomes if not outcome.ok), None)
         why_not = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
-        await self._record_effects(effects, why_not, due, undone)
+        await self._record_effects(effects, why_not, due, ran)
 
     def commands(self, plan: FaultPlan) -> list[Command]:
         """What is run to inject it, its helpers labelled."""
@@ -292,15 +291,11 @@ class Injection:
             return True
         return False
 
-    async def _record_effects(self, effects: Effects, why_not: str, due: float, undone: Collection[str]) -> None:
-        """Durable what was seen, then on the timeline. Where nothing was done nothing is owed."""
+    async def _record_effects(self, effects: Effects, why_not: str, due: float, ran: Mapping[Command, Outcome]) -> None:
+        """Durable what was seen, then on the timeline."""
         row = self.armed_row
         runs = await of_the_runs_hit(self.plan.targets, effects, self.tools.facts)
-        undos = tuple(
-            undo.model_copy(update={"started_at": runs.get(undo.container_id, undo.started_at)})
-            for undo in row.undos
-            if undo.container_id not in undone
-        )
+        undos = owed(row.undos, self.plan.targets, ran, runs)
         targets = tuple(self._outcome(target, effects, why_not) for target in row.fault.targets)
         state = FaultState.ACTIVE if effects else FaultState.FIRED
         if effects:

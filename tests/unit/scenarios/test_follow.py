@@ -5,7 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerState
+from coordinator.faults.looks import LATE_S
 from coordinator.faults.stress import CpuStress
 from coordinator.record import Execution, FaultState, UndoState, Verdict
 from coordinator.scenarios.follow import what_happened
@@ -98,6 +100,32 @@ async def test_a_second_stop_that_is_cut_off_is_waited_for() -> None:
 
         assert made.runner.verbs() == ["stop", "stop", "start"]
         assert (made.state("a"), execution.undo) == (ContainerState.RUNNING, UndoState.COMPLETE)
+
+
+@pytest.mark.parametrize(("exit_code", "waited_for"), [(1, False), (125, True)])
+async def test_what_a_helper_refused_on_the_next_run_is_not_waited_for(exit_code: int, *, waited_for: bool) -> None:
+    """Its program has ended: nothing more comes of it. Where the engine lost sight of it, something may."""
+    puts: list[str] = []
+
+    async with fleet("a", "b") as made:
+
+        class Second:
+            """Fails at the second put."""
+
+            async def run(self, command: Command) -> Outcome:
+                if not command.of_helper:
+                    return await made.engine.runner.run(command)
+                puts.extend(word for word in command.argv if word == "put")
+                refused = "put" in command.argv and len(puts) > 1
+                return Outcome(exit_code=exit_code if refused else 0, stderr="no")
+
+        made.runner.runner = Second()
+        text = scenario("type: cpu_limit, target: a, cpus: 1, on_target_restart: reapply")
+        execution = await played(made, text, (4.0, "restart", "a"))
+
+        assert (told(execution, "fault_not_reapplied"), execution.undo) == (["no"], UndoState.COMPLETE)
+        at = {entry.event: entry.offset_s for entry in execution.timeline}
+        assert (at["fault_undone"] - at["phase_started"] - 10.0 > LATE_S) is waited_for
 
 
 async def test_what_somebody_put_back_is_not_broken_again() -> None:

@@ -13,6 +13,8 @@ from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.http_call import HttpCall
 from coordinator.faults.lifecycle import ContainerKill, ContainerPause, ContainerRestart
+from coordinator.faults.limits import CpuLimit
+from coordinator.faults.looks import LATE_S
 from coordinator.faults.model import FaultSpec, Surroundings
 from coordinator.record import FaultState
 from coordinator.scenarios.inject import Injection, PhaseTime
@@ -289,6 +291,32 @@ async def test_where_nothing_was_done_nothing_is_owed(*, nothing_done: bool) -> 
         assert one.injection.not_injected == ["http_call: a: refused"]
         assert one.state is (FaultState.NOT_INJECTED if nothing_done else FaultState.UNDONE)
         assert (len(house.runner.ran) == 1) is nothing_done
+
+
+@pytest.mark.parametrize(
+    ("outcome", "waited_for"),
+    [
+        (Outcome(exit_code=1, stderr="it is limited to 0.1 CPUs as it is"), False),
+        (Outcome(exit_code=None, timed_out=True), True),
+        (Outcome(exit_code=125, stderr="docker: error during connect"), True),
+        (Outcome(exit_code=137), True),
+    ],
+)
+async def test_what_a_helper_refused_is_not_waited_for(outcome: Outcome, *, waited_for: bool) -> None:
+    """Its program has said so, and ended: one undo shows that nothing is there. A helper that was cut off may go on."""
+
+    class Refusing:
+        async def run(self, command: Command) -> Outcome:
+            return outcome if len(house.runner.ran) == 1 else Outcome(exit_code=0)
+
+    async with fleet("a") as house:
+        house.runner.runner = Refusing()
+        one = await lived(house, CpuLimit(type="cpu_limit", target="x", cpus=0.5))
+        assert len(one.injection.not_injected) == 1
+        assert one.state is FaultState.UNDONE
+        ((_, took_s),) = one.metrics.undone
+        assert (took_s >= LATE_S) is waited_for
+        assert (len(house.runner.ran) > 2) is waited_for
 
 
 @pytest.mark.parametrize("write", [0, 1])
