@@ -32,7 +32,7 @@ from coordinator.quantities import show_duration
 from coordinator.record import FaultClass, TargetRef
 from coordinator.scenarios.model import Scenario, masked
 from coordinator.scenarios.probes import ExecProbe
-from coordinator.scenarios.slips import loopback_probes
+from coordinator.scenarios.slips import to_itself
 
 UNDO_SECONDS: Final = {"start": 0.2, "unpause": 0.03, "exec": 0.2}
 """What one undo command takes on a modest machine, by its verb; any other counts as a start."""
@@ -115,11 +115,7 @@ def make_plan(
         limit = f"{show_duration(shutdown_deadline_s)}, SHUTDOWN_DEADLINE_SECONDS"
         warnings += (f"a stop of the coordinator may not undo all of it in time ({limit}): the next start would",)
     if in_container:
-        warnings += tuple(
-            f"probe {name} looks at a loopback address, which in a container is the coordinator's own, unless it shares"
-            " the host's network: use `target:`, or a name on a network they share"
-            for name in loopback_probes(scenario)
-        )
+        warnings += tuple(dict.fromkeys(to_itself(scenario)))
     left_out = dict.fromkeys(entry for chosen in selection.values() for entry in chosen.left_out)
     return Plan(
         scenario=scenario.metadata.name,

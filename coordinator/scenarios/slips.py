@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
+from coordinator.faults.http_call import HttpCall
 from coordinator.hosts import host_of, is_loopback
 from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.probes import (
@@ -15,6 +17,9 @@ from coordinator.scenarios.probes import (
     SqlProbe,
     TcpProbe,
 )
+
+OWN: Final = "a loopback address, which in a container is the coordinator's own, unless it shares the host's network"
+SHARED: Final = "a name on a network they share"
 
 
 def slips(scenario: Scenario, unused: set[str]) -> Iterator[str]:
@@ -34,6 +39,22 @@ def slips(scenario: Scenario, unused: set[str]) -> Iterator[str]:
     for name in scenario.targets:
         if name not in aimed:
             yield f"target {name} is used nowhere"
+
+
+def to_itself(scenario: Scenario) -> Iterator[str]:
+    """What goes to a loopback address, which for a coordinator in a container is its own."""
+    for name in loopback_probes(scenario):
+        yield f"probe {name} looks at {OWN}: use `target:`, or {SHARED}"
+    for phase in scenario.phases:
+        for fault in phase.faults:
+            if isinstance(fault, HttpCall) and any(_is_loopback(call.url) for call in (fault.inject, fault.undo)):
+                where = f"{fault.type} on {fault.target} in phase {phase.name}"
+                yield f"{where} calls {OWN}: use `port:` in place of `url:`, or {SHARED}"
+
+
+def _is_loopback(url: str | None) -> bool:
+    host = None if url is None else host_of(url)
+    return host is not None and is_loopback(host)
 
 
 def loopback_probes(scenario: Scenario) -> tuple[str, ...]:

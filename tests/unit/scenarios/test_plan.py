@@ -278,6 +278,28 @@ def test_probes_of_the_own_container_are_warned_of() -> None:
     assert warned(in_container=False) == []
 
 
+@pytest.mark.parametrize("which", ["inject", "undo"])
+def test_calls_of_the_own_container_are_warned_of(which: str) -> None:
+    """A fault whose request goes to a loopback address names itself, once; one that goes elsewhere does not."""
+    calls = {"inject": "{url: 'http://api/on'}", "undo": "{port: 80, path: /off}"}
+    own = {**calls, which: "{url: 'http://127.0.0.1:8000/'}"}
+    faults = "".join(
+        f"\n      - {{type: http_call, target: web, inject: {each['inject']}, undo: {each['undo']}}}"
+        for each in (calls, own)
+    )
+    parsed = parse(BODY.replace("    faults:", f"    faults:{faults}", 1), file="f")
+
+    def warned(*, in_container: bool) -> list[str]:
+        plan = make_plan(
+            parsed.scenario, parsed.variables, (A, B), Policy(opt_in=False), 1,
+            faults_disabled=(), injection_enabled=True, in_container=in_container,
+        )  # fmt: skip
+        return [line.split(" calls")[0] for line in plan.warnings if "loopback" in line]
+
+    assert warned(in_container=True) == ["http_call on web in phase one"]
+    assert warned(in_container=False) == []
+
+
 def test_on_the_wire_a_planned_fault_is_named_as_the_api_names_things() -> None:
     """Durations end in `_s`, the class is `class`, and what was written can be read."""
     plan = planned()
