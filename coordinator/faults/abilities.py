@@ -133,11 +133,16 @@ def _by(kind: type[FaultSpec], way: Way) -> Status:
     if way.state != "tried":
         return Status(state=NOT_HERE if way.state == "not here" else UNTESTED, why=way.why)
     second_best = []
+
+    def lacks(name: str) -> str:
+        return way.abilities.get(name, f"{name} was not tried")
+
     for group in kind.abilities:
-        lacking = {name: way.abilities.get(name, f"{name} was not tried") for name in group}
+        lacking = {name: lacks(name) for name in group}
         works = [name for name, why in lacking.items() if not why]
         if not works:
             return Status(state=NOT_HERE, why=lacking[group[0]])
         if works[0] != group[0]:
             second_best.append(f"{works[0]} in place of {group[0]}: {lacking[group[0]]}")
-    return Status(state=FALLBACK if second_best else READY, why="; ".join(second_best))
+    without = [f"{what}: {lacks(name)}" for name, what in kind.options.items() if lacks(name)]
+    return Status(state=FALLBACK if second_best else READY, why="; ".join(second_best + without))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
@@ -39,7 +40,8 @@ class NetworkBlackhole(NetworkFault):
         "a Docker engine on Linux (5.9 or newer for an answer, 5.16 for UDP that is dropped in silence) and nft, in "
         "the helper image (HELPER_IMAGE) or beside the engine"
     )
-    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("nft_leases",), ("nft_reject",), ("nft_egress", "nft_leases"))
+    abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("nft_leases",), ("nft_egress", "nft_leases"))
+    options: ClassVar[Mapping[str, str]] = MappingProxyType({"nft_reject": "no answer but drop here"})
 
     @model_validator(mode="after")
     def _leaves(self) -> NetworkBlackhole:

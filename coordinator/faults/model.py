@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -120,6 +121,8 @@ class FaultSpec(BaseModel, ABC):
     """Whether the helper acts on the host's cgroups."""
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """What a helper must be able to do, as `abilities.py` names it: one of each group, the best first."""
+    options: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """By the name of an ability that only some of its parameters need: what cannot be had without it."""
     one_off: ClassVar[bool] = False
     """Whether nothing of it lasts that a restart of the target could end."""
 

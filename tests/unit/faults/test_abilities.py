@@ -19,6 +19,7 @@ from coordinator.faults.abilities import (
     tried,
 )
 from coordinator.faults.attachments import NetworkDisconnect
+from coordinator.faults.blackhole import NetworkBlackhole
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import Outcome, in_namespace
 from coordinator.faults.disk import INSIDE
@@ -142,6 +143,24 @@ def test_the_second_best_is_a_fallback(queues: dict[str, str], state: str, why: 
     """One ability of each group is enough, and any but the first is said."""
     helper = Way(state="tried", abilities={"nft_leases": "", **queues})
     judged = status(Queued, Abilities(helper=helper, host=GONE))
+    assert (judged.state, judged.why) == (state, why)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "state", "why"),
+    [
+        ({}, "ready", ""),
+        ({"nft_reject": "Not supported"}, "ready", "no answer but drop here: Not supported"),
+        ({"nft_egress": "no hook"}, "fallback", "nft_leases in place of nft_egress: no hook"),
+        ({"nft_egress": "no hook", "nft_reject": "no"}, "fallback",
+         "nft_leases in place of nft_egress: no hook; no answer but drop here: no"),
+        ({"nft_leases": "no nft", "nft_reject": "no nft"}, "not here", "no nft"),
+    ],
+)  # fmt: skip
+def test_what_only_an_option_needs_is_told_and_demanded_of_none(lacking: dict[str, str], state: str, why: str) -> None:
+    """A kernel that cannot refuse packets can drop them, which is what a blackhole does if nothing else is asked."""
+    helper = Way(state="tried", abilities={"nft_leases": "", "nft_reject": "", "nft_egress": "", **lacking})
+    judged = status(NetworkBlackhole, Abilities(helper=helper, host=GONE))
     assert (judged.state, judged.why) == (state, why)
 
 
