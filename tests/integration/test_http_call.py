@@ -6,7 +6,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.integration.coordinator_process import coordinator, eventually, scenario
-from tests.integration.sandbox import Container, Sandbox
+from tests.integration.sandbox import Container, Sandbox, docker
 from tests.integration.test_limits import put
 from tests.integration.test_stress import finish
 
@@ -68,7 +68,8 @@ def told(folder: Path) -> str:
 
 def test_it_is_begun_and_ended_by_calls(tmp_path: Path, containers: Sandbox, engine: str) -> None:
     """The service does what it was told, and is told the end until it takes it: by the execution, by the warden after
-    SIGKILL of the coordinator, by the next start after SIGKILL of both. Nothing that is kept holds the secret.
+    SIGKILL of the coordinator, by the next start after SIGKILL of both, and in its next run where it was down. To one
+    that has no such call nothing is owed. Nothing that is kept holds the secret.
     """
     target = containers.run("served", command=["python3", "-c", SERVICE])
     with coordinator(tmp_path, SCENARIO_SECRET_KEY=KEY) as served:
@@ -90,6 +91,21 @@ def test_it_is_begun_and_ended_by_calls(tmp_path: Path, containers: Sandbox, eng
         assert asked(target) == (503, 30)
         served.start()
         eventually(lambda: asked(target) == (200, 0), "the undo")
+
+        refused = {**CALL, "inject": {"method": "PUT", "port": 8000}, "undo": {"method": "PUT", "port": 8000}}
+        execution_id = served.submit(scenario([refused], names=[target.name], duration="1s"))
+        eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
+        execution = served.execution(execution_id)
+        assert (execution["verdict"], execution["undo"]) == ("not_injected", "complete")
+        assert "answered 501" in execution["reason"]
+
+        execution_id = put(served, target, [CALL])
+        docker("kill", target.id)
+        served.call("DELETE", f"/api/v1/executions/{execution_id}")
+        eventually(lambda: served.execution(execution_id)["faults"][0]["state"] == "undoing", "the undo")
+        docker("start", target.id)
+        finish(served, execution_id)
+        assert served.execution(execution_id)["faults"][0]["targets"][0]["outcome"] == "effective; put back"
 
         lacking = {**CALL, "undo": {"port": 8000, "headers": {"X-Key": {"secret": "NONE"}}}}
         execution_id = served.submit(scenario([lacking], names=[target.name], duration="1s"))
