@@ -110,7 +110,8 @@ class Watch:
         with anyio.move_on_after(SEEN_WITHIN_S if ok else SEEN_AFTER_FAILURE_S):
             while True:
                 await self._look()
-                if not self._waiting():
+                if all(isinstance(target.effect, Succeeded) for target in self._waiting()):
+                    # How a command ended is known at the first look.
                     break
                 await anyio.sleep(pause)
                 pause = min(pause * 2, LONGEST_LOOK_S)

@@ -17,6 +17,7 @@ from coordinator.faults.limits import CpuLimit
 from coordinator.faults.looks import LATE_S
 from coordinator.faults.model import FaultSpec, Surroundings
 from coordinator.record import FaultState
+from coordinator.scenarios.effects import SEEN_AFTER_FAILURE_S
 from coordinator.scenarios.inject import Injection, PhaseTime
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
@@ -317,6 +318,16 @@ async def test_what_a_helper_refused_is_not_waited_for(outcome: Outcome, *, wait
         ((_, took_s),) = one.metrics.undone
         assert (took_s >= LATE_S) is waited_for
         assert (len(house.runner.ran) > 2) is waited_for
+
+
+async def test_an_exit_code_is_looked_at_once() -> None:
+    """Where it is all there is to see, a failure is told at once: no look could change it."""
+    async with fleet("a") as house:
+        house.engine.script(("do",), ExecResult(exit_code=3, stderr="no"))
+        began = anyio.current_time()
+        one = await lived(house, ExecFault(type="exec", target="x", command=("do",)), seconds=0.3)
+        assert one.injection.not_injected == ["exec: a: no"]
+        assert anyio.current_time() - began < SEEN_AFTER_FAILURE_S
 
 
 @pytest.mark.parametrize("write", [0, 1])

@@ -78,7 +78,7 @@ async def test_undone_last_fired_first_on_each_container() -> None:
 
 
 async def test_one_that_cannot_be_undone_leaves_the_others_their_turn() -> None:
-    """A stuck fault holds back those fired before it only for half of the deadline, and no further phase is played."""
+    """A stuck fault keeps no other one from being undone, and no further phase is played."""
     text = scenario(
         "{name: p, duration: 3s, faults: ["
         "{type: container_pause, target: db}, {type: container_kill, target: web},"
