@@ -4,8 +4,9 @@
     strays.py remove JSON     these, each as `look` told it and still the same; tells what became of each
 
 Runs in the host's process namespace. Files are looked for where they were put as far as anybody knows, at the root of
-each mount and in the usual folders for temporary files, from inside the container's own mount namespace. Knows no
-engine and decides nothing. Standard library only.
+each mount and in the usual folders for temporary files, from inside the container's own mount namespace; last where a
+server or a program has to answer, and no longer than that may take. Knows no engine and decides nothing. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ if not __package__:  # started as a file: the others are found from the folder t
 
 import json
 import re
+import select
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from actors.docker.programs import inside, running
@@ -30,8 +33,21 @@ from actors.docker.programs.load_target import Process
 FILE = re.compile(r"\.tc-[0-9a-f-]{1,64}\.fill")
 CONTAINER = re.compile(r"[0-9a-f]{64}")
 USUAL = ("/", "/tmp", "/var/tmp", "/data", "/srv")  # noqa: S108  # folders of containers
-KERNELS_OWN = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "securityfs", "debugfs", "nsfs"})
-"""File systems in which nobody can have put a file."""
+KERNELS_OWN = frozenset({
+    "proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "securityfs", "debugfs", "nsfs", "autofs",
+})  # fmt: skip
+"""File systems in which nobody can have put a file; a look at the last one would mount another."""
+
+ANSWERED = re.compile(
+    r"autofs|nfs4?|cifs|smb3|smbfs|ceph|9p|afs|lustre|gpfs|beegfs|ocfs2|gfs2|virtiofs|fuse(blk|\..*)?"
+)
+"""File systems that a server or a program answers for, which may not: who looks there then hangs."""
+
+EACH_S = 5.0
+"""How long a look into one container may take."""
+
+ALL_S = 40.0
+"""How long all of them may: whoever asked waits no longer than a minute."""
 
 MARKED = 512
 """How many bytes of a file its mark is in, which ends with the first line."""
@@ -56,12 +72,14 @@ def main() -> int:
 def look(folders: dict[str, list[str]]) -> Json:
     """What of ours is where. `unable`: what could not be looked at, and why."""
     found, unable = stressors(), set()
+    end = time.monotonic() + ALL_S
     for container, process in mains().items():
-        try:
-            known = folders.get(container, [])
-            found += inside_of(process, lambda: files([*known, *USUAL, *mounts(process[1])]))  # noqa: B023  # at once
-        except Failed as error:
-            unable.add(f"files of containers: {error}")
+        known, text = folders.get(container, []), mounts(process)
+        until = min(end, time.monotonic() + EACH_S)
+        seen, why = inside_of((container, process), lambda: files(places(known, text)), until)  # noqa: B023  # at once
+        found += seen
+        if why:
+            unable.add(f"files of containers: {why}")
     return {"strays": found, "unable": sorted(unable)}
 
 
@@ -88,8 +106,8 @@ def stray(kind: str, container: str, mark: str, *, name: str, number: int, folde
 # ---------------------------------------------------------------- files
 
 
-def mains() -> dict[str, tuple[str, Process]]:
-    """The main process of each container, with its id once more."""
+def mains() -> dict[str, Process]:
+    """The main process of each container."""
     oldest: dict[str, tuple[int, int]] = {}
     for pid, text in cgroups().items():
         for container in set(CONTAINER.findall(text)):
@@ -101,40 +119,51 @@ def mains() -> dict[str, tuple[str, Process]]:
     found = {}
     for container, (since, pid) in oldest.items():
         try:
-            found[container] = (container, Process(pid, since))
+            found[container] = Process(pid, since)
         except OSError:
             continue
     return found
 
 
-def inside_of(whose: tuple[str, Process], act: Callable[[], list[Json]]) -> list[Json]:
-    """What `act` tells in the mount namespace of a container; done by a process that ends there. Raises Failed."""
+def inside_of(whose: tuple[str, Process], act: Callable[[], Iterable[Json]], until: float) -> tuple[list[Json], str]:
+    """What `act` tells in the mount namespace of a container, as far as it comes to that until then (monotonic); and
+    why that is not all. Done by a process that ends there.
+    """
     container, process = whose
     heard, said = os.pipe()
-    if os.fork() == 0:
-        try:
-            inside.enter(process)
-            told: Json = {"found": [{**each, "container": container} for each in act()]}
-        except Failed as error:
-            told = {"error": "" if not process.runs() else str(error)}
-        with os.fdopen(said, "wb") as pipe:
-            pipe.write(json.dumps(told).encode())
+    pid = os.fork()
+    if pid == 0:
+        with os.fdopen(said, "wb", 0) as pipe:
+            try:
+                inside.enter(process)
+                for each in act():
+                    pipe.write(json.dumps({**each, "container": container}).encode() + b"\n")
+                error = ""
+            except Failed as failed:
+                error = str(failed) if process.runs() else ""
+            pipe.write(json.dumps({"error": error}).encode() + b"\n")
         os._exit(OK)
     os.close(said)
-    with os.fdopen(heard, "rb") as answer:
-        text = answer.read()
-    os.wait()
-    told = json.loads(text or b'{"error": "who looked there was killed"}')
-    if told.get("error"):
-        raise Failed(told["error"])
-    found: list[Json] = told.get("found", [])
-    return found
+    text, ended = b"", False
+    while not ended and (left := until - time.monotonic()) > 0 and select.select([heard], [], [], left)[0]:
+        chunk = os.read(heard, 65536)
+        text, ended = text + chunk, not chunk
+    os.close(heard)
+    told = [json.loads(line) for line in text.split(b"\n")[:-1]]
+    if not ended:
+        # It is not waited for: what hangs in the kernel may not be killed either.
+        os.kill(pid, signal.SIGKILL)
+        return told, f"{container[:12]}: it takes too long, as where a file system does not answer"
+    os.waitpid(pid, 0)
+    if not told or "error" not in told[-1]:
+        return told, "who looked there was killed"
+    return told[:-1], told[-1]["error"]
 
 
-def files(folders: list[str]) -> list[Json]:
+def files(folders: Iterable[str]) -> Iterator[Json]:
     """Ours, in these folders."""
-    found: dict[tuple[int, int], Json] = {}
-    for folder in dict.fromkeys(folders):
+    met = set()
+    for folder in folders:
         try:
             where = inside.straight(folder)
         except Failed:
@@ -144,10 +173,10 @@ def files(folders: list[str]) -> list[Json]:
                 device, number, mark = identity(where, name)
             except OSError:  # gone meanwhile, a link, or not to be read
                 continue
-            told = stray("file", "", mark, name=name, number=number, folder=folder)
-            found.setdefault((device, number), told)
+            if (device, number) not in met:
+                met.add((device, number))
+                yield stray("file", "", mark, name=name, number=number, folder=folder)
         os.close(where)
-    return list(found.values())
 
 
 def names(where: int) -> list[str]:
@@ -158,17 +187,30 @@ def names(where: int) -> list[str]:
         return []
 
 
-def mounts(process: Process) -> list[str]:
-    """Where file systems are mounted that can hold files, as the container sees it."""
+def mounts(process: Process) -> str:
+    """What is mounted where, as the kernel tells it of a process; nothing where it has just ended."""
     try:
-        lines = [line.split() for line in process.read("mountinfo").splitlines()]
-    except OSError:  # it has just ended
-        return []
-    return [
-        re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), words[4])
+        return process.read("mountinfo")
+    except OSError:
+        return ""
+
+
+def places(known: list[str], text: str) -> list[str]:
+    """The folders to look into, those last where something has to answer: what is known, what is usual, and where file
+    systems are mounted that can hold files, as `text` tells.
+    """
+    lines = [line.split() for line in text.splitlines()]
+    kinds = {
+        re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), words[4]): words[words.index("-") + 1]
         for words in lines
-        if words[words.index("-") + 1] not in KERNELS_OWN
-    ]
+    }
+
+    def answered(folder: str) -> bool:
+        over = [point for point in kinds if f"{folder}/".startswith(f"{point.rstrip('/')}/")]
+        return bool(over) and ANSWERED.fullmatch(kinds[max(over, key=len)]) is not None
+
+    roots = [point for point, kind in kinds.items() if kind not in KERNELS_OWN]
+    return sorted(dict.fromkeys([*known, *USUAL, *roots]), key=answered)
 
 
 def identity(where: int, name: str) -> tuple[int, int, str]:
@@ -189,16 +231,17 @@ def remove(asked: list[Json]) -> list[Json]:
     """End or remove each of these, where it is still what it was; `error` is empty when it is gone."""
     here = mains()
     told = []
+    end = time.monotonic() + ALL_S
     for each in asked:
-        error = ""
+        error, container, until = "", each["container"], min(end, time.monotonic() + EACH_S)
         try:
             if each["kind"] == "stressor":
                 kill(each)
-            elif each["container"] in here:
-                inside_of(here[each["container"]], lambda: unlinked(each))  # noqa: B023  # called at once
+            elif container in here:
+                _, error = inside_of((container, here[container]), lambda: unlinked(each), until)  # noqa: B023  # at once
             else:
                 error = "its container does not run any more"
-        except (Failed, OSError) as failed:
+        except OSError as failed:
             error = str(failed)
         told.append({**each, "error": error})
     return told

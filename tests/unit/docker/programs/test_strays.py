@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from actors.docker.programs import strays, stressors
+from actors.docker.programs import inside, strays, stressors
 from actors.docker.programs.crash import started
 from actors.docker.programs.limits import USAGE
 from actors.docker.programs.load_target import Process
@@ -76,11 +79,76 @@ def test_a_container_that_is_down_is_said_to_be() -> None:
     assert strays.remove([asked])[0]["error"] == "its container does not run any more"
 
 
-def test_mounts_that_can_hold_files_are_known() -> None:
-    """The kernel's own are none."""
-    found = strays.mounts(Process(os.getpid(), started(os.getpid())))
-    assert "/" in found
-    assert "/proc" not in found
+MOUNTS = """\
+1 0 0:40 / / rw - overlay overlay rw
+2 1 0:41 / /proc rw - proc proc rw
+3 1 0:42 / /data rw - nfs4 server:/x rw
+4 3 0:43 / /data/own\\040disk rw - ext4 /dev/sdb rw
+5 1 0:44 / /far rw - fuse.sshfs me@there: rw
+6 1 0:45 / /net rw - autofs auto rw
+"""
+
+
+def test_what_may_not_answer_is_looked_at_last() -> None:
+    """File systems of other machines and of programs; where nobody can have put a file, and where a look mounts
+    something, it is not looked at all.
+    """
+    assert strays.places(["/data/x", "/far", "/srv"], MOUNTS) == [
+        "/srv", "/", "/tmp", "/var/tmp", "/data/own disk", "/data/x", "/far", "/data",
+    ]  # fmt: skip
+
+
+def own() -> tuple[str, Process]:
+    """This process, in a container's place."""
+    return ID, Process(os.getpid(), started(os.getpid()))
+
+
+def test_the_mounts_of_a_process_are_read() -> None:
+    """Of this one, as it is."""
+    assert "/" in strays.places([], strays.mounts(own()[1]))
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_look_that_does_not_come_back_ends_in_time() -> None:
+    """With what was found before, and where it was; who looked is killed."""
+    pids = os.pipe()
+
+    def hangs() -> Iterator[dict[str, object]]:
+        yield {"name": "first"}
+        os.write(pids[1], str(os.getpid()).encode())
+        signal.pause()
+
+    found, why = strays.inside_of(own(), hangs, time.monotonic() + 2)
+    assert found == [{"name": "first", "container": ID}]
+    assert why == f"{ID[:12]}: it takes too long, as where a file system does not answer"
+    os.waitid(os.P_PID, pid := int(os.read(pids[0], 20)), os.WEXITED)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_look_that_is_killed_is_told() -> None:
+    """It saw not everything."""
+
+    def killed() -> list[dict[str, object]]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return []
+
+    assert strays.inside_of(own(), killed, time.monotonic() + 60) == ([], "who looked there was killed")
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_look_that_ends_is_whole(tmp_path: Path) -> None:
+    """All that there is, and nothing to say."""
+    for number in range(300):
+        filled(tmp_path, f".tc-{number}.fill")
+    found, why = strays.inside_of(own(), lambda: strays.files([str(tmp_path)]), time.monotonic() + 60)
+    assert (len(found), why) == (300, "")
+
+
+@pytest.fixture
+def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every mount namespace is this one."""
+    monkeypatch.setattr(inside, "enter", lambda _: None)
 
 
 @pytest.mark.parametrize("words", [[], ["look"], ["remove"], ["x", "{}"]])
