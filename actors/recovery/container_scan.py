@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from coordinator.faults.commands import Command
 from coordinator.faults.disk import filled_folder
 from coordinator.faults.facts import TargetLock
-from coordinator.faults.leftovers import Leftover, LeftoverState, Mark, Placed
+from coordinator.faults.leftovers import Leftover, LeftoverState, Placed
 from coordinator.faults.strays import (
     Stray,
     StraySight,
@@ -29,7 +29,7 @@ UNREADABLE: Final = "the helper's answer does not read: is HELPER_IMAGE of this 
 SHORT: Final = 12
 
 Found = TypeVar("Found", Stray, Placed)
-Judge = Callable[[Mark], tuple[str, bool, LeftoverState]]
+Judge = Callable[[Stray], tuple[str, bool, LeftoverState]]
 """Why something is, or is not, ours to remove; whether it is; and what it is to be called where it stays."""
 
 
@@ -64,7 +64,7 @@ class ContainerScan:
 
         `names` and `pids` are those of containers, by id; `judge` says what is to go.
         """
-        judged = {stray: judge(mark_of(stray)) for stray in sight.strays}
+        judged = {stray: judge(stray) for stray in sight.strays}
         doomed = [stray for stray, (_, act, _) in judged.items() if act]
         ended = await removed(self._runner, doomed, remove_strays, parse_removed)
         found, remaining = [], set()

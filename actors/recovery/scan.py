@@ -40,7 +40,7 @@ from coordinator.faults.leftovers import (
 )
 from coordinator.faults.locks import NAME_PREFIX, unlock_command
 from coordinator.faults.looks import UP
-from coordinator.faults.strays import StraySight
+from coordinator.faults.strays import Stray, StraySight, mark_of
 from coordinator.logging import Level, action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
 from coordinator.scenarios.undo import failure_text, run_all
@@ -49,6 +49,7 @@ REMOVE_S: Final = 30.0
 SHORT: Final = 12
 """Characters of an id that a person knows."""
 IN_LEDGER: Final = "this coordinator's ledger knows it: recovery undoes it"
+UNNAMED: Final = "a stressor was killed before it took its name off"
 UNSEEN: Final = "network namespaces"
 
 
@@ -180,8 +181,11 @@ class EngineScan:
         ids |= {each for namespace in sight.namespaces for each in namespace.containers}
         return await self._facts.containers(ids)
 
-    def _judged_stray(self, reach: _Reach, mark: Mark) -> tuple[str, bool, LeftoverState]:
+    def _judged_stray(self, reach: _Reach, stray: Stray) -> tuple[str, bool, LeftoverState]:
         """See `container_scan.Judge`."""
+        if stray.inert:
+            return UNNAMED, not reach.careful, LeftoverState.KEPT
+        mark = mark_of(stray)
         how = self._claim(mark, reach)
         state = LeftoverState.LEFT if how is Claim.NAMELESS else LeftoverState.KEPT
         return claim_text(how, mark), reach.covers(how, mark), state

@@ -45,6 +45,11 @@ class Stray(Value):
     error: str = ""
 
     @property
+    def inert(self) -> bool:
+        """Whether nobody can have any use for it: an empty file, of a stressor that was about to unname it."""
+        return self.kind == "file" and self.name.endswith(".io") and not self.mark
+
+    @property
     def shown(self) -> str:
         """What it is, for a person."""
         return f"process {self.name}" if self.kind == "stressor" else f"{self.folder.rstrip('/')}/{self.name}"

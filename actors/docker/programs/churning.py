@@ -1,6 +1,7 @@
 """Keeps a disk busy: writes a file without a name, has it reach the disk, forgets it, and reads it again.
 
-A file without a name is gone with whoever holds it open, however that ends. Standard library only.
+A file without a name is gone with whoever holds it open, however that ends. Where the file system knows none, it has
+one for an instant, empty, where the file system is mounted: that is where strays.py looks. Standard library only.
 """
 
 from __future__ import annotations
@@ -60,15 +61,46 @@ def nameless(path: str) -> int:
 
 
 def opened(where: int) -> int:
-    """A file without a name in a folder. Raises OSError."""
+    """A file without a name, in a folder or on its file system. Raises OSError."""
     try:
         return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=where)
     except OSError as error:
         if error.errno not in NAMELESS_UNKNOWN:
             raise
+    above = top(where)
+    try:
+        return unnamed(above)
+    except OSError:
+        # Mounted read-only further up, or kept from us there.
+        return unnamed(where)
+    finally:
+        os.close(above)
+
+
+def top(where: int) -> int:
+    """A descriptor of the folder where the file system of this one is mounted, as far up as anybody lets us."""
+    here = os.dup(where)
+    while True:
+        try:
+            above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+        except OSError:
+            return here
+        one, other = os.fstat(here), os.fstat(above)
+        if one.st_dev != other.st_dev or one.st_ino == other.st_ino:
+            os.close(above)
+            return here
+        os.close(here)
+        here = above
+
+
+def unnamed(where: int) -> int:
+    """A file that has lost its name again. Raises OSError."""
     name = f".tc-{os.getpid()}-{os.urandom(8).hex()}.io"
     file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=where)
-    os.unlink(name, dir_fd=where)
+    try:
+        os.unlink(name, dir_fd=where)
+    except FileNotFoundError:  # a scan was faster
+        return file
     return file
 
 

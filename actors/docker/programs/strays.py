@@ -1,4 +1,4 @@
-"""Finds what faults may have left in containers of this machine: stressors in their cgroups, files that fill disks.
+"""Finds what faults may have left in containers of this machine: stressors in their cgroups, and files.
 
     strays.py look FOLDERS    what of ours is where, as JSON; FOLDERS: {CONTAINER_ID: [PATH, ...]} to look into as well
     strays.py remove JSON     these, each as `look` told it and still the same; tells what became of each
@@ -30,7 +30,9 @@ from actors.docker.programs.crash import cgroups, send, started
 from actors.docker.programs.limits import OK, USAGE, Failed
 from actors.docker.programs.load_target import Process
 
-FILE = re.compile(r"\.tc-[0-9a-f-]{1,64}\.fill")
+FILE = re.compile(r"\.tc-[0-9a-f-]{1,64}\.(fill|io)")
+"""What takes a disk's room; and what a stressor was killed over before it took its name off."""
+
 CONTAINER = re.compile(r"[0-9a-f]{64}")
 USUAL = ("/", "/tmp", "/var/tmp", "/data", "/srv")  # noqa: S108  # folders of containers
 KERNELS_OWN = frozenset({

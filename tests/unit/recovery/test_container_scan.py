@@ -65,6 +65,18 @@ async def test_what_is_ours_goes_and_the_rest_is_told() -> None:
         assert len(place.engine.state.strays.strays) == 3
 
 
+async def test_what_a_stressor_could_not_unname_goes_whosever_it_is() -> None:
+    """A file that nobody can use any more says nothing; a scan that nobody asked for only tells it."""
+    async with scene() as place:
+        web = place.engine.state.find("web").id
+        stray = Stray(kind="file", container=web, mark="", folder="/", name=".tc-12-ab.io", number=1)
+        place.engine.state.strays = StraySight(strays=(stray,))
+        (found,) = (await place.scan().scan(careful=True)).found
+        assert (found.state, found.why) == (LeftoverState.KEPT, "a stressor was killed before it took its name off")
+        (found,) = (await place.scan().scan()).found
+        assert (found.state, found.text) == (LeftoverState.UNDONE, "removed")
+
+
 async def test_an_answer_that_does_not_read_is_no_success() -> None:
     """What was to go is told as still there, with what may be wrong."""
 

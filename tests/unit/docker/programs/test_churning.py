@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from actors.docker.programs import churning
+from actors.docker.programs import churning, inside, strays
 from actors.docker.programs.limits import Failed
 
 
@@ -19,18 +20,78 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(churning, name, size)
 
 
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("known", [True, False])
-def test_its_file_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool) -> None:
-    """Where the file system knows such files, and where it does not; its whole room is taken at once."""
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file system that knows no files without a name; where it is taken to be mounted."""
     opened = os.open
 
-    def refusing(path: str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE and not known:
+    def refuse(path: str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
             raise OSError(errno.EOPNOTSUPP, "no such thing")
         return opened(path, flags, *rest, dir_fd=dir_fd)
 
-    monkeypatch.setattr(os, "open", refusing)
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(churning, "top", lambda _: inside.straight(str(tmp_path)))
+    (tmp_path / "in").mkdir()
+    return tmp_path
+
+
+def names(folder: Path) -> list[str]:
+    """Of the files below it."""
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.usefixtures("small", "refusing")
+def test_a_file_with_a_name_loses_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a scan was faster."""
+    unlink = os.unlink
+
+    def late(path: str, *, dir_fd: int) -> None:
+        unlink(path, dir_fd=dir_fd)
+        unlink(path, dir_fd=dir_fd)
+
+    for removing in (unlink, late):
+        monkeypatch.setattr(os, "unlink", removing)
+        file = churning.nameless(f"{tmp_path}/in")
+        assert (names(tmp_path), os.fstat(file).st_nlink) == ([], 0)
+        os.close(file)
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_killed_before_leaves_what_a_scan_finds(refusing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file, where the file system is mounted: there a scan looks, and removes it."""
+    if (pid := os.fork()) == 0:
+        monkeypatch.setattr(os, "unlink", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        churning.nameless(f"{refusing}/in")
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    (found,) = strays.files([str(refusing)])
+    assert (names(refusing), found["mark"]) == ([found["name"]], "")
+    strays.unlinked(found)
+    assert names(refusing) == []
+
+
+@pytest.mark.usefixtures("small")
+def test_where_only_the_folder_can_be_written_it_is_made_there(refusing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder of a disk that is mounted read-only further up."""
+    monkeypatch.setattr(churning, "top", lambda _: inside.straight("/proc"))
+    os.close(churning.nameless(f"{refusing}/in"))
+    with pytest.raises(Failed, match="nothing can be written to /proc"):
+        churning.nameless("/proc")
+
+
+@pytest.mark.parametrize(("folder", "expected"), [("/proc/self/fd", "/proc"), ("/proc", "/proc"), ("/", "/")])
+def test_the_top_of_a_file_system(folder: str, expected: str) -> None:
+    """The last folder on the way up that is of the same, or the root."""
+    where = os.open(folder, os.O_RDONLY)
+    found = churning.top(where)
+    assert os.path.samestat(os.fstat(found), Path(expected).stat())
+    os.close(found)
+    os.close(where)
+
+
+@pytest.mark.usefixtures("small")
+def test_its_file_has_no_name(tmp_path: Path) -> None:
+    """Its whole room is taken at once."""
     file = churning.nameless(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert (os.fstat(file).st_size, os.fstat(file).st_nlink) == (churning.FILE, 0)
