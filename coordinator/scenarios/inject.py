@@ -18,6 +18,8 @@ import anyio
 from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavailable
 from coordinator.faults.commands import FAULT, MARK, Command, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.lifecycle import DOWN
+from coordinator.faults.looks import Succeeded
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
@@ -31,6 +33,7 @@ from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, 
 LEAD_S: Final = 2.0
 """How long before its time a later fault of a phase is armed."""
 
+GONE: Final = "no longer exists"
 FIRE_LEAD_S: Final = 0.1
 """How long before its time a fault is written down as fired, so that nothing slow stands between time and command."""
 
@@ -166,13 +169,12 @@ class Injection:
         around = await self.look_around()
         containers = around.of(self.spec.aims())
         self.plan = self.planned(containers, around)
-        for missing in sorted(set(self.container_ids) - {container.id for container in containers}):
-            self._left_out(missing[:12], "no longer exists")
+        for each in (missing := sorted(set(self.container_ids) - {container.id for container in containers})):
+            self._left_out(each[:12], GONE)
         for left in self.plan.untouched:
             self._left_out(left.name, left.why)
         self.plan = await self.made_ready(self.plan)
-        if self.plan.targets or self.plan.untouched:
-            await self.save(self._first_row())
+        await self.save(self._first_row(missing))
         if self.plan.targets:
             text = f"{self.spec.type}, {self.plan.drawn}" if self.plan.drawn else self.spec.type
             self.tell("fault_armed", text, fault=self.id)
@@ -199,10 +201,11 @@ class Injection:
         self.not_injected.append(f"{self.spec.type}: {name}: {why}")
         self.tell("fault_not_injected", why, fault=self.id, target=name)
 
-    def _first_row(self) -> FaultRow:
+    def _first_row(self, missing: Iterable[str]) -> FaultRow:
         plan = self.plan
         outcomes = [TargetOutcome(container_id=t.container_id, name=t.name) for t in plan.targets]
         outcomes += [TargetOutcome(container_id=u.container_id, name=u.name, outcome=u.why) for u in plan.untouched]
+        outcomes += [TargetOutcome(container_id=each, name=each[:12], outcome=GONE) for each in missing]
         fault = Fault(
             id=self.id, execution_id=self.execution_id, phase=self.phase, type=self.spec.type,
             target=self.spec.aimed_at, fault_class=self.spec.fault_class,
@@ -253,19 +256,21 @@ class Injection:
     async def _without_the_changed(self, row: FaultRow) -> FaultRow:
         """The row, and the plan, without targets that somebody stopped, paused or removed since they were armed.
 
-        An engine that is slow to tell does not delay the firing. Raises EngineUnreachable.
+        Where another fault of the phase may have changed it, one that is down is out of reach only of what is seen by
+        its own exit code. An engine that is slow to tell does not delay the firing. Raises EngineUnreachable.
         """
-        alone = [target for target in self.plan.targets if target.container_id not in self.shared]
         states: Mapping[str, ContainerState] | None = None
         with anyio.move_on_after(FIRE_LEAD_S / 2):
-            states = await self.tools.facts.states([target.container_id for target in alone])
+            states = await self.tools.facts.states([target.container_id for target in self.plan.targets])
         if states is None:
             return row
         changed = {}
-        for target in alone:
+        for target in self.plan.targets:
             state = states.get(target.container_id)
-            if state != target.pre_state:
-                why = f"is {state}, not {target.pre_state} any more: left alone" if state else "no longer exists"
+            ours = target.container_id in self.shared
+            reached = ours and (not isinstance(target.effect, Succeeded) or state not in (None, *DOWN))
+            if state != target.pre_state and not reached:
+                why = f"is {state}, not {target.pre_state} any more: left alone" if state else GONE
                 changed[target.container_id] = why
                 self._left_out(target.name, why)
         self.plan = FaultPlan(targets=tuple(t for t in self.plan.targets if t.container_id not in changed))

@@ -220,16 +220,42 @@ async def test_what_another_fault_of_the_phase_did_is_ours() -> None:
         assert (house.runner.verbs()[0], one.injection.not_injected) == ("kill", [])
 
 
-async def test_what_is_gone_is_not_injected() -> None:
-    """A container removed after it was selected is named."""
-    async with fleet("a", "b") as house:
-        one = await prepared(house, PAUSE)
-        house.engine.remove("a")
+@pytest.mark.parametrize("removed", [False, True])
+async def test_what_another_fault_ended_takes_no_command(removed: bool) -> None:
+    """Nothing can be done in a container that is down by a fault of the same phase: it is named, and nothing is run."""
+    async with fleet("a") as house:
+        one = await prepared(house, ExecFault(type="exec", target="x", command=("do",), undo_command=("undo",)))
+        one.injection.shared = frozenset(one.injection.container_ids)
         time = PhaseTime()
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.injection.live, time, ())
+            await one.injection.armed.wait()
+            if removed:
+                house.engine.remove("a")
+            else:
+                await house.engine.stop("a", 0, 0)
+            time.begin(anyio.current_time() + 1)
+            await anyio.sleep(2)
+            one.injection.end.set()
+        why = "no longer exists" if removed else "is exited, not running any more: left alone"
+        assert (house.runner.verbs(), one.injection.not_injected) == ([], [f"exec: a: {why}"])
+        assert one.state is FaultState.NOT_INJECTED
+
+
+@pytest.mark.parametrize("others", [(), ("b",)])
+async def test_what_is_gone_is_not_injected(others: tuple[str, ...]) -> None:
+    """A container removed after it was selected is named, in the row too; with no other nothing is left to do."""
+    async with fleet("a", *others) as house, anyio.create_task_group() as group:
+        one, time = await prepared(house, PAUSE), PhaseTime()
+        house.engine.remove("a")
+        group.start_soon(one.injection.live, time, ())
+        time.begin(anyio.current_time() + 1)
+        await anyio.sleep(3)
         one.injection.end.set()
-        time.begin(anyio.current_time())
-        await one.injection.live(time, ())
+        await one.injection.done.wait()
         assert one.injection.not_injected[0].endswith(": no longer exists")
+        assert (one.failures, one.state) == ([], FaultState.UNDONE if others else FaultState.NOT_INJECTED)
+        assert one.injection.armed_row.fault.targets[-1].outcome == "no longer exists"
 
 
 async def test_each_users_command_is_judged_alone() -> None:
