@@ -159,7 +159,8 @@ class _Programs:
         state = self.engine.state
         await self._begun(self.asked[0])
         if self.asked[0] == "look":
-            self.console.stdout.append(state.strays.model_dump_json())
+            looked = state.strays.looked or tuple(each.id for each in state.containers.values() if each.up)
+            self.console.stdout.append(state.strays.model_copy(update={"looked": looked}).model_dump_json())
             return
         asked = parse_removed(self.asked[1])
         kept = tuple(each for each in state.strays.strays if each not in asked)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from coordinator.faults.commands import Command
-from coordinator.faults.disk import filled_folder
+from coordinator.faults.disk import filled_folder, filled_way
 from coordinator.faults.facts import TargetLock
 from coordinator.faults.leftovers import Leftover, LeftoverState, Placed
 from coordinator.faults.strays import (
@@ -45,9 +45,9 @@ class ContainerScan:
         folders: dict[str, set[str]] = {}
         for lock in locks:
             for locked in lock.undos or ():
-                folder = filled_folder(locked.argv)
-                if folder:
-                    folders.setdefault(lock.container_id, set()).add(folder)
+                if filled_folder(locked.argv):
+                    asked = {filled_folder(locked.argv), filled_way(locked.argv)}
+                    folders.setdefault(lock.container_id, set()).update(asked)
         (outcome,) = await run_all(self._runner, [look_for_strays(folders)])
         why = failure_text(outcome)
         if outcome.ok:

@@ -39,7 +39,6 @@ from coordinator.faults.leftovers import (
     remove_command,
 )
 from coordinator.faults.locks import NAME_PREFIX, unlock_command
-from coordinator.faults.looks import UP
 from coordinator.faults.strays import Stray, StraySight, mark_of
 from coordinator.logging import Level, action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
@@ -71,11 +70,11 @@ class _Reach:
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """The executions of which something is still there, None where not all could be looked at; and the containers that
-    were up, and so could be looked into.
+    were looked into.
     """
 
     remaining: frozenset[str] | None
-    up: frozenset[str]
+    looked: frozenset[str]
 
 
 class _Due(NamedTuple):
@@ -131,8 +130,7 @@ class EngineScan:
             pids = {each.id: each.pid for each in met}
             left, still = await self._inside.clear(strays, names, pids, partial(self._judged_stray, reach))
             found += [*traces, *left]
-            up = frozenset(each.id for each in met if each.state in UP)
-            seen = _Seen(None if unable or also_unable else remaining | still, up)
+            seen = _Seen(None if unable or also_unable else remaining | still, frozenset(strays.looked))
             stray = await self._stray(locks, names, reach, seen)
             found += [told for told, _ in stray]
             by_id = {each.id: each for each in met}
@@ -325,7 +323,7 @@ class EngineScan:
             return told.model_copy(update={"why": IN_LEDGER}), False
         try:
             gone = seen.remaining is not None and lock.execution not in seen.remaining
-            done = await self._locks.undo(lock, rules_are_gone=gone, looked_into=lock.container_id in seen.up)
+            done = await self._locks.undo(lock, rules_are_gone=gone, looked_into=lock.container_id in seen.looked)
         except EngineUnreachable as error:
             done = Undone(str(error), (*lock.undo, unlock_command(lock.container_id).shown()))
         state = LeftoverState.LEFT if done.commands else LeftoverState.UNDONE

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from coordinator.faults.disk import filled_folder
+from coordinator.faults.disk import INTO, filled_folder, filled_way
 from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
 from coordinator.faults.locks import (
     NAME_PREFIX,
@@ -66,7 +66,7 @@ class StrayLocks:
         """Undo it and release it. Raises EngineUnreachable.
 
         `rules_are_gone` says whether nothing of this lock's execution is in a network namespace or a container any
-        more; `looked_into`, whether this container was up when that was looked at.
+        more; `looked_into`, whether all of this container was looked at then.
         """
         unlock = unlock_command(lock.container_id)
         if lock.undos is None:
@@ -82,7 +82,8 @@ class StrayLocks:
             told.append(text)
             if not done:
                 # What is looked for may be found and removed the next time; what is tried may succeed.
-                for_good &= text.endswith(NOT_FROM_LABELS) and (rules_are_gone or not (seen or filled))
+                findable = seen or INTO in filled_way(locked.argv)
+                for_good &= text.endswith(NOT_FROM_LABELS) and not findable
                 swept = sweep(lock.container_id, locked)
                 left += shown(lock, locked) if swept is None else (swept.shown(),)
         if not left:
@@ -98,7 +99,8 @@ class StrayLocks:
         undo = undo_from_labels(lock.container_id, locked)
         if undo is None:
             found = await self._facts.containers([lock.container_id])
-            if not found or not (_same_run(found, locked) or outlives_runs(locked)):
+            # Of a container that is gone, a volume or a folder of the machine may still hold a file.
+            if not (_same_run(found, locked) or (found and outlives_runs(locked)) or INTO in filled_way(locked.argv)):
                 return OVER, True
             if clear:
                 return "nothing of it is there any more", True

@@ -134,6 +134,11 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def filled_folder(argv: Sequence[str]) -> str:
-    """The folder that a command takes a filling file from; empty where it is another command."""
-    *_, program, what, _fault, _within, path, _container = ("",) * 6 + tuple(argv)
-    return path if (program, what) == (FILL_PROGRAM, "remove") else ""
+    """The folder that a command takes a filling file from, as the container sees it; empty for another command."""
+    *_, program, what, _fault, _way, path, _container = ("",) * 6 + tuple(argv)
+    return f"/{'/'.join(_parts(path))}" if (program, what) == (FILL_PROGRAM, "remove") else ""
+
+
+def filled_way(argv: Sequence[str]) -> str:
+    """The way there where the container is down or gone, which may be NOWHERE; empty for another command."""
+    return argv[-3] if filled_folder(argv) else ""

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from pydantic import TypeAdapter
 
 from coordinator.faults.commands import HELPER_IMAGE, HELPER_PROGRAMS, DockerCommand
-from coordinator.faults.disk import INSIDE
+from coordinator.faults.disk import INSIDE, INTO
 from coordinator.faults.facts import Value
 from coordinator.faults.leftovers import DEADLINE_S, Mark, seconds
 from coordinator.identity import LABEL_ROLE
@@ -58,21 +58,28 @@ class Stray(Value):
         """What removes it, for a person who is root on the engine's machine; `pid` is the container's main process."""
         if self.kind == "stressor":
             return shlex.join(["kill", "-KILL", self.name])
+        if INTO in self.folder:
+            return shlex.join(["rm", self.shown])
         return shlex.join(["nsenter", "-t", str(pid), "-m", "rm", self.shown])
 
 
 class StraySight(Value):
-    """What was seen in containers, and what could not be looked at."""
+    """What was seen in containers, and what could not be looked at. `looked`: the containers of which all was seen that
+    anybody knows to look for; of one that does not run, what its lock tells.
+    """
 
     strays: tuple[Stray, ...] = ()
     unable: tuple[str, ...] = ()
+    looked: tuple[str, ...] = ()
 
 
 _REMOVED: Final = TypeAdapter(tuple[Stray, ...])
 
 
 def look_for_strays(folders: Mapping[str, Iterable[str]]) -> DockerCommand:
-    """Look into every container that runs, in these folders of theirs as well; prints a StraySight."""
+    """Look into every container that runs, in these folders of theirs as well, and where these say for those that do
+    not run; prints a StraySight.
+    """
     asked = json.dumps({container: sorted(paths) for container, paths in sorted(folders.items())})
     return DockerCommand(argv=(*_STRAYS, "look", asked), deadline_s=DEADLINE_S)
 

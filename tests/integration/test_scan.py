@@ -60,10 +60,10 @@ def locks(engine: PrivateEngine) -> int:
     return len(engine.docker("volume", "ls", "--quiet", "--filter", "label=test-coordinator.role=lock").split())
 
 
-def broken(served: Coordinator, engine: PrivateEngine) -> str:
-    """An execution under which web is paused and db stopped."""
-    faults: list[dict[str, object]] = [PAUSE, {"type": "container_stop", "target": "d", "grace": "0s"}]
-    targets = {"t": {"names": ["web"]}, "d": {"names": ["db"]}}
+def broken(served: Coordinator, engine: PrivateEngine, *more: dict[str, object]) -> str:
+    """An execution under which web is paused and db stopped; with more faults, of the container `gone`."""
+    faults: list[dict[str, object]] = [*more, PAUSE, {"type": "container_stop", "target": "d", "grace": "0s"}]
+    targets = {"t": {"names": ["web"]}, "d": {"names": ["db"]}} | ({"g": {"names": ["gone"]}} if more else {})
     execution_id = served.submit(scenario(faults, names=[], targets=targets))
     eventually(lambda: (state(engine, "web"), state(engine, "db")) == ("paused", "exited"), "both effects")
     return execution_id
@@ -135,18 +135,25 @@ def test_without_its_folder(served: Coordinator, engine_of_four: PrivateEngine) 
     ]  # fmt: skip
 
 
-def test_a_damaged_ledger(served: Coordinator, engine_of_four: PrivateEngine) -> None:
+def test_a_damaged_ledger(served: Coordinator, engine_of_four: PrivateEngine, image: str) -> None:
     """A coordinator that finds its ledger damaged keeps the file, says so, and puts back from the engine what the file
-    knew; a scan through it leaves the execution that is running alone.
+    knew, in the volume of a container that was removed meanwhile too; a scan through it leaves the execution that is
+    running alone.
     """
-    broken(served, engine_of_four)
+    docker = engine_of_four.docker
+    docker("run", "--detach", "--network", "none", "--name", "gone", "--volume", "kept:/data", image)
+    kept = Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", "kept"))
+    broken(served, engine_of_four, {"type": "disk_fill", "target": "g", "path": "/data", "size": "1m"})
+    eventually(lambda: len(list(kept.iterdir())) == 1, "the file")
     served.kill()
+    docker("rm", "--force", "gone")
     (served.data_dir / "ledger.db").write_bytes(b"torn" * 5000)
     # From a whole journal SQLite would mend the file.
     (served.data_dir / "ledger.db-wal").write_bytes(b"torn" * 5000)
     served.start()
     eventually(lambda: (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("running",) * 2, "the undos")
     eventually(lambda: locks(engine_of_four) == 0, "the locks to be released")
+    assert list(kept.iterdir()) == []
     assert [path.read_bytes()[:4] for path in served.data_dir.glob("ledger.corrupt-*Z")] == [b"torn"]
     status = served.command("status")
     assert "the ledger was damaged" in status.stdout

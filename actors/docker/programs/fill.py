@@ -23,16 +23,11 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from actors.docker.programs import inside, limits
-from actors.docker.programs.crash import started
+from actors.docker.programs import inside, limits, outside
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, done, known
 from actors.docker.programs.load_target import Process, Target, memory_of_host
 from actors.docker.programs.room import room, wanted
 
-INTO = "/./"
-"""Stands between a folder of the engine's machine and the way in it: no path of an engine's own has it."""
-
-VOLUMES_FILES = "/_data"
 FAULT = re.compile(r"[0-9a-f-]{1,64}")
 VALUE = re.compile(r"\d+|\d+(\.\d+)?(e-\d+)?%")
 STEP = 1 << 30
@@ -42,7 +37,6 @@ BLOCK = 4096
 CLOSE = 0.01
 """How near a share is, of the whole, where the file system needs some of the rest for itself."""
 
-GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 KILLED = "what fills it was killed, not the container: its memory has no room for these files"
 
 
@@ -153,33 +147,18 @@ def remove(fault: str, within: str, path: str, container: str) -> None:
 
 def from_outside(within: str, name: str) -> None:
     """Where the container is down. Raises Failed."""
-    folder, into, rest = within.partition(INTO)
-    if not into:
-        raise Failed("it is down, and where its files are is not known: they can be reached once it runs")
-    # Whoever started this one mounts what containers are given: a folder of the machine is to it what the engine says.
-    starter = os.getppid()
-    process = process_of(starter, started(starter))
+    engine = outside.engine()
 
     def act() -> None:
-        inside.enter(process)
-        removed(folder, rest, name)
+        inside.enter(engine)
+        removed(within, name)
 
     apart(act, lambda _: None)
 
 
-def removed(folder: str, rest: str, name: str) -> None:
-    """From a folder of this machine that may be gone. Raises Failed."""
-    volume = folder.removesuffix(VOLUMES_FILES)
-    if volume != folder and os.path.exists(f"{volume}/opts.json"):  # noqa: PTH110  # pathlib takes long to import
-        shown = volume.rpartition("/")[2]
-        raise Failed(f"it is down, and its volume {shown} is mounted only while it runs")
-    try:
-        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in GONE:
-            return
-        raise Failed(f"{folder} cannot be looked into: {error.strerror}") from None
-    where = inside.straight(rest, missing=True, top=top)
+def removed(within: str, name: str) -> None:
+    """From where the engine is. Raises Failed."""
+    where = outside.reached(within)
     if where is not None:
         unlink(where, name)
 

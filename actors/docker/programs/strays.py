@@ -1,6 +1,7 @@
 """Finds what faults may have left in containers of this machine: stressors in their cgroups, and files.
 
-    strays.py look FOLDERS    what of ours is where, as JSON; FOLDERS: {CONTAINER_ID: [PATH, ...]} to look into as well
+    strays.py look FOLDERS    what of ours is where, as JSON; FOLDERS: {CONTAINER_ID: [PATH, ...]} to look into as well,
+                              of a container that does not run only those that outside.py knows a way to
     strays.py remove JSON     these, each as `look` told it and still the same; tells what became of each
 
 Runs in the host's process namespace. Files are looked for where they were put as far as anybody knows, at the root of
@@ -23,9 +24,10 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
-from actors.docker.programs import inside, running
+from actors.docker.programs import inside, outside, running
 from actors.docker.programs.crash import cgroups, send, started
 from actors.docker.programs.limits import OK, USAGE, Failed
 from actors.docker.programs.load_target import Process
@@ -72,17 +74,28 @@ def main() -> int:
 
 
 def look(folders: dict[str, list[str]]) -> Json:
-    """What of ours is where. `unable`: what could not be looked at, and why."""
-    found, unable = stressors(), set()
+    """What of ours is where. `unable`: what could not be looked at, and why; `looked`: the containers of which nothing
+    is hidden, as far as anybody knows where to look.
+    """
+    found, unable, looked = stressors(), set(), []
     end = time.monotonic() + ALL_S
-    for container, process in mains().items():
-        known, text = folders.get(container, []), mounts(process)
+    here = mains()
+    for container in {**here, **folders}:
         until = min(end, time.monotonic() + EACH_S)
-        seen, why = inside_of((container, process), lambda: files(places(known, text)), until)  # noqa: B023  # at once
+        known = folders.get(container, [])
+        if container in here:
+            own = [folder for folder in known if is_own(folder)]
+            whose, act = here[container], partial(files, places(own, mounts(here[container])), guessed)
+        else:
+            ways = [folder for folder in known if not is_own(folder)]
+            whose, act = outside.engine(), partial(files, ways, partial(led, container))
+        seen, why = inside_of((container, whose), act, until)
         found += seen
         if why:
             unable.add(f"files of containers: {why}")
-    return {"strays": found, "unable": sorted(unable)}
+        else:
+            looked.append(container)
+    return {"strays": found, "unable": sorted(unable), "looked": looked}
 
 
 def stressors() -> list[Json]:
@@ -162,13 +175,33 @@ def inside_of(whose: tuple[str, Process], act: Callable[[], Iterable[Json]], unt
     return told[:-1], told[-1]["error"]
 
 
-def files(folders: Iterable[str]) -> Iterator[Json]:
-    """Ours, in these folders."""
+def is_own(folder: str) -> bool:
+    """Whether it is as the container itself sees it; else it is a way to it, or says that there is none."""
+    return folder.startswith("/") and outside.INTO not in folder
+
+
+def guessed(folder: str) -> int | None:
+    """A descriptor of a folder of the container's, if it is one."""
+    try:
+        return inside.straight(folder)
+    except Failed:
+        return None
+
+
+def led(container: str, way: str) -> int | None:
+    """A descriptor of a folder of a container's that does not run; None where it is gone. Raises Failed."""
+    try:
+        return outside.reached(way)
+    except Failed as failed:
+        raise Failed(f"{container[:12]}: {failed}") from None
+
+
+def files(folders: Iterable[str], reach: Callable[[str], int | None]) -> Iterator[Json]:
+    """Ours, in these folders. Raises Failed."""
     met = set()
     for folder in folders:
-        try:
-            where = inside.straight(folder)
-        except Failed:
+        where = reach(folder)
+        if where is None:
             continue
         for name in names(where):
             try:
@@ -239,11 +272,13 @@ def remove(asked: list[Json]) -> list[Json]:
         try:
             if each["kind"] == "stressor":
                 kill(each)
+            elif not is_own(each["folder"]):
+                _, error = inside_of((container, outside.engine()), partial(unlinked, each, outside.reached), until)
             elif container in here:
-                _, error = inside_of((container, here[container]), lambda: unlinked(each), until)  # noqa: B023  # at once
+                _, error = inside_of((container, here[container]), partial(unlinked, each, inside.straight), until)
             else:
                 error = "its container does not run any more"
-        except OSError as failed:
+        except (Failed, OSError) as failed:
             error = str(failed)
         told.append({**each, "error": error})
     return told
@@ -263,10 +298,12 @@ def kill(each: Json) -> None:
     send(pid, signal.SIGKILL, still)
 
 
-def unlinked(each: Json) -> list[Json]:
+def unlinked(each: Json, reach: Callable[[str], int | None]) -> list[Json]:
     """Remove a file, if it is still this very one. Raises Failed."""
     try:
-        where = inside.straight(each["folder"])
+        where = reach(each["folder"])
+        if where is None:
+            return []
         if FILE.fullmatch(each["name"]) and identity(where, each["name"])[1:] == (each["number"], each["mark"]):
             os.unlink(each["name"], dir_fd=where)
     except FileNotFoundError:

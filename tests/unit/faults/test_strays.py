@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from coordinator.faults.disk import FILL_PROGRAM, filled_folder
+from coordinator.faults.disk import FILL_PROGRAM, filled_folder, filled_way
 from coordinator.faults.leftovers import Mark
 from coordinator.faults.strays import Stray, look_for_strays, mark_of, parse_removed, parse_strays, remove_strays
 
@@ -50,12 +50,13 @@ def test_the_helper_that_looks_is_not_privileged_and_is_no_helper_to_be_found() 
 @pytest.mark.parametrize(
     ("argv", "folder"),
     [
-        (("run", FILL_PROGRAM, "remove", "f", "x/data", "/data", "c"), "/data"),
+        (("run", FILL_PROGRAM, "remove", "f", "/x/./data", "/data/./y", "c"), "/data/y"),
         (("run", FILL_PROGRAM, "put", "f", "/data", "c"), ""),
         (("start", "c"), ""),
         ((), ""),
     ],
 )
 def test_the_folder_that_was_filled_is_in_the_undo(argv: tuple[str, ...], folder: str) -> None:
-    """And in no other command."""
+    """And the way there from outside; in no other command."""
     assert filled_folder(argv) == folder
+    assert filled_way(argv) == ("/x/./data" if folder else "")

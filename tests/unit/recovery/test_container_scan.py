@@ -6,7 +6,8 @@ from pydantic import TypeAdapter
 from actors.recovery.container_scan import UNREADABLE, removed
 from coordinator.faults.catalogue import AnyFault
 from coordinator.faults.commands import FAULT, MARK, Command, Outcome
-from coordinator.faults.disk import DiskIoStress
+from coordinator.faults.disk import DiskFill, DiskIoStress
+from coordinator.faults.facts import Mount
 from coordinator.faults.leftovers import LeftoverState
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Undo
@@ -95,6 +96,36 @@ async def test_a_lock_over_stressors_is_released_when_they_are_gone() -> None:
         see(place, ("stressor", "web", mark()))
         assert told(await place.scan().scan()) == {
             "stressor web": LeftoverState.UNDONE, "lock web": LeftoverState.UNDONE,
+        }  # fmt: skip
+        assert place.locked == 0
+
+
+def fill_undo(place: Scene) -> Undo:
+    """How the file in a folder of the machine that web has at /data is removed."""
+    facts = place.engine.state.find("web").facts()
+    mounted = facts.model_copy(update={"mounts": (Mount(path="/data", source="/srv/x"),)})
+    spec = DiskFill.model_validate({"type": "disk_fill", "target": "t", "path": "/data", "size": "1m"})
+    (undo,) = spec.plan([mounted]).undos
+    return undo
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_lock_over_a_file_stays_until_all_was_looked_at(*, gone: bool) -> None:
+    """Whether its container is up or gone: what could not be looked into may hold the file. Then both go."""
+    async with scene() as place:
+        web = place.engine.state.find("web").id
+        await place.lock("web", fill_undo(place), expires=1.0)
+        if gone:
+            place.engine.remove("web")
+        scan = place.scan()
+        place.engine.state.strays = StraySight(looked=("another",))
+        (lock,) = (await scan.scan()).found
+        assert (lock.state, place.locked) == (LeftoverState.LEFT, 1)
+        assert await scan.is_called_for()
+        stray = Stray(kind="file", container=web, mark=mark(), folder="/srv/x/./", name="x", number=1)
+        place.engine.state.strays = StraySight(strays=(stray,), looked=(web,))
+        assert {each.kind: each.state for each in (await scan.scan()).found} == {
+            "file": LeftoverState.UNDONE, "lock": LeftoverState.UNDONE,
         }  # fmt: skip
         assert place.locked == 0
 

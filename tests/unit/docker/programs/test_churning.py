@@ -64,9 +64,9 @@ def test_what_is_killed_before_leaves_what_a_scan_finds(refusing: Path, monkeypa
         monkeypatch.setattr(os, "unlink", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
         churning.nameless(f"{refusing}/in")
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
-    (found,) = strays.files([str(refusing)])
+    (found,) = strays.files([str(refusing)], strays.guessed)
     assert (names(refusing), found["mark"]) == ([found["name"]], "")
-    strays.unlinked(found)
+    strays.unlinked(found, strays.guessed)
     assert names(refusing) == []
 
 

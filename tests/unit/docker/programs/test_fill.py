@@ -101,23 +101,23 @@ def test_what_is_down_is_reached_from_outside(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "shop")
     (volume / "out").symlink_to("x")
     with pytest.raises(Failed, match="leads through a link, out to x"):
-        fill.removed(str(volume), "out", file.name)
-    fill.removed(f"{tmp_path}/link/_data", "x", file.name)
+        fill.removed(f"{volume}/./out", file.name)
+    fill.removed(f"{tmp_path}/link/_data/./x", file.name)
     assert not file.exists()
-    fill.removed(str(volume), "x", file.name)
+    fill.removed(f"{volume}/./x", file.name)
     (tmp_path / "shop" / "opts.json").touch()
     with pytest.raises(Failed, match="its volume shop is mounted only while it runs"):
-        fill.removed(str(volume), "x", file.name)
+        fill.removed(f"{volume}/./x", file.name)
     with pytest.raises(Failed, match="can be reached once it runs"):
-        fill.remove("f1", "?", "/x", ID)
+        fill.removed("?", file.name)
 
 
 def test_what_is_gone_holds_no_file(tmp_path: Path) -> None:
     """A folder of the machine that a person removed, or replaced by a file, and a way in it as well."""
     (tmp_path / "file").touch()
-    fill.removed(f"{tmp_path}/gone/in", "x", ".tc-f1.fill")
-    fill.removed(f"{tmp_path}/file", "", ".tc-f1.fill")
-    fill.removed(str(tmp_path), "gone/x", ".tc-f1.fill")
+    fill.removed(f"{tmp_path}/gone/in/./x", ".tc-f1.fill")
+    fill.removed(f"{tmp_path}/file/./", ".tc-f1.fill")
+    fill.removed(f"{tmp_path}/./gone/x", ".tc-f1.fill")
 
 
 def test_what_fails_apart_is_told(tmp_path: Path) -> None:

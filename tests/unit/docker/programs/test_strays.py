@@ -37,7 +37,7 @@ def test_files_of_ours_are_found_by_name_and_told_by_mark(tmp_path: Path) -> Non
     filled(tmp_path, ".tc-0123.filled")
     (tmp_path / ".tc-99.fill").symlink_to(path)
     (tmp_path / "link").symlink_to(tmp_path)
-    (found,) = strays.files([str(tmp_path), str(tmp_path / "link"), str(tmp_path / "nowhere")])
+    (found,) = strays.files([str(tmp_path), str(tmp_path / "link"), str(tmp_path / "nowhere")], strays.guessed)
     assert (found["name"], found["mark"], found["folder"]) == (NAME, MARK, str(tmp_path))
     assert found["number"] == path.stat().st_ino
 
@@ -45,13 +45,13 @@ def test_files_of_ours_are_found_by_name_and_told_by_mark(tmp_path: Path) -> Non
 def test_a_file_that_is_another_by_now_stays(tmp_path: Path) -> None:
     """By its inode and mark; twice is as good as once."""
     path = filled(tmp_path)
-    (found,) = strays.files([str(tmp_path)])
-    strays.unlinked({**found, "number": 1})
-    strays.unlinked({**found, "mark": "?"})
+    (found,) = strays.files([str(tmp_path)], strays.guessed)
+    strays.unlinked({**found, "number": 1}, strays.guessed)
+    strays.unlinked({**found, "mark": "?"}, strays.guessed)
     assert path.exists()
-    strays.unlinked(found)
+    strays.unlinked(found, strays.guessed)
     assert not path.exists()
-    strays.unlinked(found)
+    strays.unlinked(found, strays.guessed)
 
 
 def test_a_stressor_is_found_and_killed_if_it_is_still_the_same() -> None:
@@ -87,6 +87,32 @@ MOUNTS = """\
 5 1 0:44 / /far rw - fuse.sshfs me@there: rw
 6 1 0:45 / /net rw - autofs auto rw
 """
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_what_is_down_is_looked_into_where_its_lock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the engine's machine: found, told with the way, and removed. A folder that is gone holds nothing; where
+    nobody knows a way, or a volume is not mounted, it was not looked into.
+    """
+    monkeypatch.setattr(strays, "mains", dict)
+    path, gone, lost, shut = filled(tmp_path), "b" * 64, "c" * 64, "d" * 64
+    (tmp_path / "vol" / "_data").mkdir(parents=True)
+    (tmp_path / "vol" / "opts.json").touch()
+    ways = {
+        ID: ["/data", f"{tmp_path}/./", "/nowhere/./x"], gone: [f"{tmp_path}/nowhere/./"],
+        lost: ["/data", f"{tmp_path}/./", "?"], shut: [f"{tmp_path}/vol/_data/./x"],
+    }  # fmt: skip
+    told = strays.look(ways)
+    found = [each for each in told["strays"] if each["kind"] == "file"]
+    assert [(each["container"], each["folder"], each["name"]) for each in found] == [
+        (ID, f"{tmp_path}/./", NAME), (lost, f"{tmp_path}/./", NAME),
+    ]  # fmt: skip
+    assert told["looked"] == [ID, gone]
+    assert [text.partition(": ")[2][:30] for text in told["unable"]] == [
+        "cccccccccccc: it is down, and ", "dddddddddddd: it is down, and ",
+    ]  # fmt: skip
+    assert [each["error"] for each in strays.remove(found)] == ["", ""]
+    assert not path.exists()
 
 
 def test_what_may_not_answer_is_looked_at_last() -> None:
@@ -141,7 +167,7 @@ def test_a_look_that_ends_is_whole(tmp_path: Path) -> None:
     """All that there is, and nothing to say."""
     for number in range(300):
         filled(tmp_path, f".tc-{number}.fill")
-    found, why = strays.inside_of(own(), lambda: strays.files([str(tmp_path)]), time.monotonic() + 60)
+    found, why = strays.inside_of(own(), lambda: strays.files([str(tmp_path)], strays.guessed), time.monotonic() + 60)
     assert (len(found), why) == (300, "")
 
 
