@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from actors.docker.simulated import SimulatedEngine
 from coordinator.errors import InvalidScenario, Problem
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.targeting import Labels
+from coordinator.scenarios.document import Fields, described, entry, field, items, read, text_of
+from coordinator.scenarios.parse import allowed_by, as_plain, located
+from coordinator.scenarios.references import nearest
 
 NAME: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
 _MODEL: Final = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
@@ -39,44 +41,64 @@ class DescribedFleet(BaseModel):
 
     containers: tuple[DescribedContainer, ...] = Field(min_length=1)
 
-    @field_validator("containers")
-    @classmethod
-    def _named_once(cls, containers: tuple[DescribedContainer, ...]) -> tuple[DescribedContainer, ...]:
-        names = [container.name for container in containers]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            message = f"every name once; more than once: {', '.join(twice)}"
-            raise ValueError(message)
-        return containers
+
+_ALLOWED: Final = {
+    "containers": "a list of at least one container, as [{name: web-1}]",
+    "containers.*.name": "a name as Docker allows: letters, digits, _, . and -, the first a letter or digit",
+    "containers.*.restart_policy": "no, always, unless-stopped, on-failure or on-failure:N",
+}
+"""What may stand in fields of which a pattern or a bound says little to a person."""
 
 
 def read_fleet(text: bytes, file: str) -> DescribedFleet:
-    """The fleet of a YAML or JSON text. Raises InvalidScenario with every problem."""
+    """The fleet of a YAML or JSON text. Raises InvalidScenario with every problem, told as those of a scenario are."""
+    problems: list[Problem] = []
+    root = read(text, file, problems)
+    fleet = None if root is None else _typed(root, problems)
+    if root is not None:
+        problems += _named_twice(root)
+    if problems or fleet is None:
+        raise InvalidScenario(tuple(sorted(problems, key=lambda problem: problem.line or 0)))
+    return fleet
+
+
+def _typed(root: Fields, problems: list[Problem]) -> DescribedFleet | None:
+    """The fleet, or None with what is wrong added to `problems`."""
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as bad:
-        mark = getattr(bad, "problem_mark", None)
-        line = None if mark is None else mark.line + 1
-        what = getattr(bad, "problem", None) or " ".join(str(bad).split())
-        raise InvalidScenario((Problem(file, line, "", f"is not YAML: {what}", ""),)) from bad
-    if not isinstance(content, dict):
-        raise InvalidScenario((Problem(file, None, "", "is no map", "containers: [{name: …}, …]"),))
-    try:
-        return DescribedFleet.model_validate(content)
+        return DescribedFleet.model_validate(as_plain(root))
     except ValidationError as bad:
-        raise InvalidScenario(tuple(_problem(file, error) for error in bad.errors())) from bad
+        # A list whose items are wrong complains of its length as well.
+        length = len(items(entry(root, "containers")))
+        found = [each for each in bad.errors(include_url=False) if each["type"] != "too_short" or not length]
+        problems += (_problem(root, error) for error in found)
+    return None
 
 
-def _problem(file: str, error: Any) -> Problem:
-    place = [str(part) for part in error["loc"]]
-    field = ".".join(place)
-    if error["type"] == "extra_forbidden":
-        known = list(DescribedFleet.model_fields if len(place) == 1 else DescribedContainer.model_fields)
-        near = difflib.get_close_matches(place[-1], known, n=1)
-        return Problem(file, None, field, "unknown field", ", ".join(known), near[0] if near else None)
-    if error["type"] == "missing":
-        return Problem(file, None, field, "is missing", "")
-    return Problem(file, None, field, f"{error['input']!r}"[:80], str(error["msg"]))
+def _problem(root: Fields, error: ErrorDetails) -> Problem:
+    """One of pydantic's errors with the line it is about."""
+    location, kind = error["loc"], error["type"]
+    node, path = located(root, location)
+    if kind == "extra_forbidden":
+        known = list((DescribedFleet if len(location) == 1 else DescribedContainer).model_fields)
+        near = nearest(str(location[-1]), known)
+        return Problem(node.file, node.line, field(path), "an unknown field", ", ".join(known), near)
+    said = ".".join(step if isinstance(step, str) else "*" for step in location)
+    found = described(node) if path == location else "missing"
+    return Problem(node.file, node.line, field(location), found, _ALLOWED.get(said) or allowed_by(error))
+
+
+def _named_twice(root: Fields) -> Iterator[Problem]:
+    """Containers of a name that another has."""
+    lines: dict[str, int] = {}
+    for number, one in enumerate(items(entry(root, "containers"))):
+        node = entry(one, "name")
+        name = text_of(node)
+        if node is None or name is None:
+            continue
+        if name in lines:
+            allowed = f"each name once; it also stands on line {lines[name]}"
+            yield Problem(node.file, node.line, f"containers[{number}].name", described(node), allowed)
+        lines.setdefault(name, node.line)
 
 
 def furnish(engine: SimulatedEngine, fleet: DescribedFleet | Sequence[ContainerFacts]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,20 +17,19 @@ from typing import Final
 import anyio
 
 from actors.docker.simulated import SimulatedEngine
+from coordinator.assembly.blind_spots import judgeable
 from coordinator.assembly.described_fleet import DescribedFleet, furnish
 from coordinator.assembly.simulation import SimulatedCoordinator
 from coordinator.assembly.virtual_time import VirtualClock, VirtualLoop
+from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import Command
-from coordinator.faults.facts import ContainerFacts, Value
+from coordinator.faults.facts import ContainerFacts, ContainerState, Value
 from coordinator.record import AssertionResult, Execution, ExecutionState, Submission, UndoState, Verdict
 from coordinator.scenarios.model import Scenario
-from coordinator.scenarios.probes import ContainerProbe
 from coordinator.scenarios.run import Rules
 
 LONGEST_RECOVERY_S: Final = 900.0
 LOOK_EVERY_S: Final = 0.5
-MOST_SAMPLES: Final = 5000
-"""Of one probe: in a scenario of many hours it looks less often than it says, and that is told."""
 RESTART_AFTER_S: Final = 1.0
 """From the death to the next start."""
 
@@ -61,7 +61,9 @@ class Rehearsal(Value):
     recovered_at_s: float | None
     ended_at_s: float
     left: tuple[str, ...]
-    """What is not as it was before: containers, locks, faults. Empty: nothing is left."""
+    """What is not as it was before and nobody asked for: containers, locks, faults. Empty: nothing is left."""
+    left_as_asked: tuple[str, ...]
+    """What is not as it was before because the scenario says `restore: false`."""
 
 
 def rehearse(
@@ -81,36 +83,12 @@ def rehearse(
         )
 
 
-def judgeable(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
-    """The scenario without what only a real service can answer, and what that is, one line each."""
-    mute = {name for name, probe in scenario.probes.items() if not isinstance(probe, ContainerProbe)}
-    out: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is not as it was before, one line each: what nobody asked for, and what the scenario did."""
 
-    def judged(where: str, probe: str | None, what: str) -> bool:
-        if probe in mute:
-            out.append(f"{where}: {probe} {what}")
-        return probe not in mute
-
-    steady = tuple(c for c in scenario.steady_state if judged("steady state", c.probe, ", ".join(c.metrics())))
-    aborts = tuple(c for c in scenario.abort_if if judged("abort_if", c.probe, c.condition()))
-    phases = []
-    for phase in scenario.phases:
-        out += [f"phase {phase.name}: exec on {f.target} is taken to succeed" for f in phase.faults if f.type == "exec"]
-        claims = tuple(c for c in phase.assertions if judged(f"phase {phase.name}", c.probe, ", ".join(c.metrics())))
-        wait = phase.wait_until
-        if wait is not None and not judged(f"phase {phase.name}", wait.probe, f"wait_until, at most {wait.timeout:g}s"):
-            wait = None
-        phases.append(phase.model_copy(update={"assertions": claims, "wait_until": wait}))
-    least = sum(p.duration * (p.repeat.times if p.repeat else 1) for p in scenario.phases) / MOST_SAMPLES
-    probes = {name: probe for name, probe in scenario.probes.items() if name not in mute}
-    for name, probe in probes.items():
-        if probe.every < least:
-            out.append(
-                f"probe {name}: what lasts less than {least:g}s: it looks so often only, not every {probe.every:g}s"
-            )
-            probes[name] = probe.model_copy(update={"every": least})
-    update = {"steady_state": steady, "abort_if": aborts, "phases": tuple(phases), "probes": probes}
-    return scenario.model_copy(update=update), tuple(out)
+    left: tuple[str, ...]
+    as_asked: tuple[str, ...]
 
 
 class _Stage:
@@ -135,12 +113,14 @@ class _Stage:
         self._began = 0.0
         self._seen: list[Happened] = []
         self._not_judged: tuple[str, ...] = ()
+        self._containers: tuple[ContainerFacts, ...] = ()
 
     async def play(self, crash_at_s: float | None) -> Rehearsal:
         # For durations, never for a secret.
         dice = Random(self._seed)  # noqa: S311  # no secret
         async with SimulatedEngine(self._clock, dice) as engine, anyio.create_task_group() as outside:
             furnish(engine, self._fleet)
+            self._containers = tuple(container.facts() for container in engine.state.containers.values())
             before = _states(engine)
             life = self._coordinator(engine, outside, 0)
             outside.start_soon(life.run)
@@ -154,12 +134,12 @@ class _Stage:
                 self._note("start", "a new coordinator starts on the same DATA_DIR and recovers")
                 life = self._coordinator(engine, outside, 1)
                 outside.start_soon(life.run)
-            left = await self._settled(life, engine, before, accepted.id)
-            if died is not None:
+            rest = await self._settled(life, engine, before, accepted.id)
+            if died is not None and not rest.left:
                 recovered = self._offset()
             execution = (await life.executions.report(accepted.id)).execution
             outside.cancel_scope.cancel()
-        return self._told(execution, died, recovered, left)
+        return self._told(execution, died, recovered, rest)
 
     def _coordinator(self, engine: SimulatedEngine, outside: anyio.abc.TaskGroup, number: int) -> SimulatedCoordinator:
         life = SimulatedCoordinator(
@@ -169,7 +149,7 @@ class _Stage:
         return life
 
     def _revise(self, scenario: Scenario) -> Scenario:
-        revised, self._not_judged = judgeable(scenario)
+        revised, self._not_judged = judgeable(scenario, self._containers)
         return revised
 
     async def _see_command(self, command: Command) -> None:
@@ -204,30 +184,38 @@ class _Stage:
 
     async def _settled(
         self, life: SimulatedCoordinator, engine: SimulatedEngine, before: dict[str, str], execution_id: str
-    ) -> tuple[str, ...]:
+    ) -> _Rest:
         """What is left when recovery is through, or has had its time."""
-        left: tuple[str, ...] = ()
+        rest = await self._rest(life, engine, before, execution_id)
         with anyio.move_on_after(LONGEST_RECOVERY_S):
-            while True:
-                execution = await life.executions.execution(execution_id)
-                left = await self._left(life, engine, before)
-                if execution.state is ExecutionState.FINISHED and not left:
-                    break
+            while rest.left:
                 await anyio.sleep(LOOK_EVERY_S)
-        return left
+                rest = await self._rest(life, engine, before, execution_id)
+        return rest
 
-    async def _left(
-        self, life: SimulatedCoordinator, engine: SimulatedEngine, before: dict[str, str]
-    ) -> tuple[str, ...]:
+    async def _rest(
+        self, life: SimulatedCoordinator, engine: SimulatedEngine, before: dict[str, str], execution_id: str
+    ) -> _Rest:
+        execution = await life.executions.execution(execution_id)
         now = _states(engine)
-        changed = [f"{name} is {now.get(name, 'gone')}, was {was}" for name, was in before.items() if now[name] != was]
+        down = _down_as_asked(execution)
+        left, asked = [], []
+        for name, was in before.items():
+            text = f"{name} is {now.get(name, 'gone')}, was {was}"
+            if now.get(name) == ContainerState.EXITED and was != now.get(name) and name in down:
+                asked.append(f"{text}: restore is false")
+            elif now.get(name) != was:
+                left.append(text)
         rows = await life.ledger.faults(outstanding=True)
-        owed = [f"fault {row.fault.type} on {row.fault.target} is {row.fault.state}" for row in rows]
-        return (*changed, *owed, *(f"lock {name}" for name in engine.state.volumes))
+        left += [f"fault {row.fault.type} on {row.fault.target} is {row.fault.state}" for row in rows]
+        left += [f"lock {name}" for name in engine.state.volumes]
+        if execution.state is not ExecutionState.FINISHED:
+            left.append(f"the execution is {execution.state}, not finished")
+        elif execution.undo in {UndoState.PENDING, UndoState.INCOMPLETE}:
+            left.append(f"the undo of the execution is {execution.undo}")
+        return _Rest(tuple(left), tuple(asked))
 
-    def _told(
-        self, execution: Execution, died: float | None, recovered: float | None, left: tuple[str, ...]
-    ) -> Rehearsal:
+    def _told(self, execution: Execution, died: float | None, recovered: float | None, rest: _Rest) -> Rehearsal:
         told = [
             Happened(
                 offset_s=entry.offset_s, event=entry.event, phase=entry.phase or "", target=entry.target or "",
@@ -249,7 +237,8 @@ class _Stage:
             died_at_s=died,
             recovered_at_s=recovered,
             ended_at_s=self._seen[-1].offset_s if died is not None and self._seen else _last(execution),
-            left=left,
+            left=rest.left,
+            left_as_asked=rest.as_asked,
         )
 
     def _names(self) -> tuple[str, ...]:
@@ -259,6 +248,14 @@ class _Stage:
 
 def _last(execution: Execution) -> float:
     return execution.timeline[-1].offset_s if execution.timeline else 0.0
+
+
+def _down_as_asked(execution: Execution) -> set[str]:
+    """The containers that a fault ended which is not to start them again."""
+    ended = [
+        fault for fault in execution.faults if "restore" in KINDS[fault.type].model_fields and not fault.undo_commands
+    ]
+    return {target.name for fault in ended for target in fault.targets}
 
 
 def _states(engine: SimulatedEngine) -> dict[str, str]:

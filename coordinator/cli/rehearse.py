@@ -14,7 +14,7 @@ from coordinator.cli import exit_codes
 from coordinator.cli.completing import scenarios
 from coordinator.cli.output import note, pairs, result, rows
 from coordinator.cli.sources import assignments, read, read_submission
-from coordinator.cli.tools import Tools, prints_json
+from coordinator.cli.tools import Tools, Whole, prints_json
 
 if TYPE_CHECKING:
     from coordinator.assembly.rehearsal import Rehearsal
@@ -41,7 +41,7 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str | None
 @click.command()
 @click.argument("scenario", metavar="FILE|NAME", shell_complete=scenarios)
 @click.option("--var", "variables", multiple=True, metavar="K=V", callback=assignments, help="Set a variable.")
-@click.option("--seed", type=click.IntRange(min=0), help="Picks the same targets and durations again.")
+@click.option("--seed", type=Whole(min=0), metavar="N", help="Picks the same targets and durations again.")
 @click.option("--crash-at", "crash_at_s", metavar="T", callback=_duration, help="Kill the coordinator after T, as 90s.")
 @click.option(
     "--fleet",
@@ -63,7 +63,8 @@ def rehearse(
     """Play a scenario in virtual time on a simulated fleet; nothing real is touched.
 
     Exit codes: 0 passed or only not judged, 1 failed, 2 bad usage, scenario, fleet or settings, 3 aborted,
-    4 not injected or error, 5 something would be left broken.
+    4 not injected or error, 5 something would be left broken. Killed by --crash-at: 0 when the next start puts all
+    back, whatever the verdict, else 5.
     """
     from coordinator import assembly
     from coordinator.assembly.derived import rules_of
@@ -106,12 +107,16 @@ def _summary(shown: Rehearsal, crash_at_s: float | None, locks: int) -> Sequence
     ]
     facts += [("undo", command) for command in dict.fromkeys(shown.undo_commands)]
     facts.append(("locks", f"{locks} commands that take and release target locks, not shown"))
-    if shown.died_at_s is not None and shown.recovered_at_s is not None:
+    if shown.died_at_s is not None and shown.recovered_at_s is None:
+        waited = f"not all put back when it was last looked at, at {shown.ended_at_s:.1f}s"
+        facts.append(("recovery", f"killed at {shown.died_at_s:.1f}s, {waited}"))
+    elif shown.died_at_s is not None and shown.recovered_at_s is not None:
         took = shown.recovered_at_s - shown.died_at_s
         facts.append(("recovery", f"killed at {shown.died_at_s:.1f}s, all put back {took:.1f}s later"))
     elif crash_at_s is not None:
         facts.append(("recovery", "it was finished before the coordinator was to be killed"))
-    facts += [("left", text) for text in shown.left or ("nothing",)]
+    facts += [("left as asked", text) for text in shown.left_as_asked]
+    facts += [("left", text) for text in shown.left or ("nothing else" if shown.left_as_asked else "nothing",)]
     return facts
 
 

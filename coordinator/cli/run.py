@@ -17,7 +17,7 @@ from coordinator.cli import exit_codes
 from coordinator.cli.completing import scenarios
 from coordinator.cli.output import note, pairs, result
 from coordinator.cli.sources import assignments, read_submission
-from coordinator.cli.tools import Tools, Where, acts_on_coordinator, prints_json
+from coordinator.cli.tools import Tools, Where, Whole, acts_on_coordinator, prints_json
 
 if TYPE_CHECKING:
     from coordinator.cli.interrupts import Interrupts
@@ -36,8 +36,9 @@ _variables = click.option(
     "--var", "variables", multiple=True, metavar="K=V", callback=assignments, help="Set a variable; may be repeated."
 )
 _seed = click.option(
-    "--seed", type=int, help="Picks the same targets again; without it the scenario's, or a random one."
-)
+    "--seed", type=Whole(), metavar="N",
+    help="Picks the same targets again; without it the scenario's, or a random one.",
+)  # fmt: skip
 _expect = click.option("--expect-plan", metavar="HASH", help="Refuse to run any other plan than this one.")
 _wait = click.option(
     "--wait", "wait_s", type=click.FloatRange(min=0), default=5.0, show_default=True, metavar="S",

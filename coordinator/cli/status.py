@@ -10,7 +10,7 @@ import click
 
 from coordinator.cli.output import as_json as json_text
 from coordinator.cli.output import listing, pairs, result, rows
-from coordinator.cli.tools import Tools, Where, acts_on_coordinator, prints_json
+from coordinator.cli.tools import Tools, Where, Whole, acts_on_coordinator, prints_json
 
 if TYPE_CHECKING:
     from coordinator.ports import Candidate
@@ -49,7 +49,7 @@ def containers(tools: Tools, *, as_json: bool, server: str | None, token_file: P
 
 @click.command()
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@click.option("--limit", type=Whole(min=1), metavar="N", default=50, show_default=True, help="How many at most.")
 @prints_json
 @acts_on_coordinator
 @click.pass_obj

@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from coordinator.ports import Control
     from coordinator.settings import Settings
 
+
+class Whole(click.IntRange):
+    """A whole number; what is none is refused in words of a person."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Raises BadParameter with what is allowed."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as bad:
+            bounds = "" if self.min is None else f", {self.min} or more"
+            message = f"{value!r}: allowed: a whole number{bounds}"
+            raise click.BadParameter(message, ctx=ctx, param=param) from bad
+
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

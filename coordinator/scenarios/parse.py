@@ -38,7 +38,17 @@ from coordinator.scenarios.references import check, listed, nearest
 from coordinator.scenarios.schema import at, fields_at, schema, types_at
 from coordinator.scenarios.slips import slips
 
-__all__ = ["Parsed", "builtin_names", "builtin_text", "parse", "schema", "starter_text"]
+__all__ = [
+    "Parsed",
+    "allowed_by",
+    "as_plain",
+    "builtin_names",
+    "builtin_text",
+    "located",
+    "parse",
+    "schema",
+    "starter_text",
+]  # fmt: skip
 
 _BRACES: Final = re.compile(r"\{\{([^{}]*)\}\}")
 _VARIABLE: Final = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*")
@@ -216,17 +226,17 @@ class _Putting:
 # ---------------------------------------------------------------- types
 
 
-def _plain(node: Node, key: str = "") -> object:
+def as_plain(node: Node, key: str = "") -> object:
     """Texts, lists and dicts. An absent value leaves its field out."""
     if key in _ANY:
         return typed(node)
     if isinstance(node, Text):
         return node.text
     if isinstance(node, Items):
-        return [_plain(one) for one in node.items]
+        return [as_plain(one) for one in node.items]
     plain: dict[str, object] = {}
     for name, one in node.entries.items():
-        value = _plain(one, name)
+        value = as_plain(one, name)
         if value is not None or key in _NAME_MAPS:
             plain[name] = value
         elif key in _TEXT_MAPS:
@@ -236,7 +246,7 @@ def _plain(node: Node, key: str = "") -> object:
 
 def _typed(root: Fields, variables: Mapping[str, str], problems: list[Problem]) -> Scenario | None:
     """The scenario, or None with what is wrong added to `problems`."""
-    plain = _plain(root)
+    plain = as_plain(root)
     if isinstance(plain, dict) and isinstance(plain.get("variables"), dict):
         plain["variables"] |= variables
     try:
@@ -276,7 +286,7 @@ class _Fault:
         kind, location = error["type"], error["loc"]
         # The name of a missing field ends the location and is not in the document, or stands there with no value.
         lacks = str(location[-1]) if kind == "missing" else None
-        node, path = _located(root, location[:-1] if lacks else location)
+        node, path = located(root, location[:-1] if lacks else location)
         found = described(node)
         allowed, options = _allowed(error)
         if lacks:
@@ -294,7 +304,7 @@ class _Fault:
         return cls(kind, path, node.file, node.line, found, allowed, nearest(written, options), broken)
 
 
-def _located(root: Fields, location: tuple[str | int, ...]) -> tuple[Node, Path]:
+def located(root: Fields, location: tuple[str | int, ...]) -> tuple[Node, Path]:
     """The node at a location of pydantic's, which also names branches of unions: those are not in the document."""
     node: Node = root
     path: Path = ()
@@ -335,7 +345,12 @@ def _allowed(error: ErrorDetails) -> tuple[str, tuple[str, ...]]:
     if kind == "string_pattern_mismatch":
         described_so = None if location[-1] == "[key]" else at(location).get("description")
         return str(described_so or f"a text like the pattern {context.get('pattern', '')}"), ()
-    return _KINDS.get(kind) or _bound(context) or error["msg"].removeprefix("Input should be "), ()
+    return allowed_by(error), ()
+
+
+def allowed_by(error: ErrorDetails) -> str:
+    """What a type or a bound allows, for a person."""
+    return _KINDS.get(error["type"]) or _bound(error.get("ctx", {})) or error["msg"].removeprefix("Input should be ")
 
 
 def _bound(context: Mapping[str, Any]) -> str | None:

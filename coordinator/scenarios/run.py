@@ -167,7 +167,8 @@ class Player:
             self._ends.put_error("it crashed: the log has the traceback")
 
     async def _play_within_the_timeout(self) -> None:
-        limit = min(self._rules.timeout_s, self._stage.scenario.limits.timeout or self._rules.timeout_s)
+        own = self._stage.scenario.limits.timeout
+        limit = min(self._rules.timeout_s, own or self._rules.timeout_s)
         self._journal.begin()
         self._journal.set(state=ExecutionState.PREPARING, started_at=self._tools.clock.now())
         await self._journal.save()
@@ -176,7 +177,8 @@ class Player:
                 if await self._prepare():
                     await self._sample_and_play()
         if timeout.cancelled_caught:
-            self._ends.put_aborted(f"timeout: longer than {limit:g} s")
+            by = "limits.timeout of the scenario" if limit == own else "SCENARIO_TIMEOUT_SECONDS"
+            self._ends.put_aborted(f"timeout: longer than {limit:g} s ({by})")
 
     @asynccontextmanager
     async def _with_hands(self) -> AsyncIterator[None]:

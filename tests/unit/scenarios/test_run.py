@@ -164,10 +164,11 @@ async def test_a_stop_in_the_middle_of_a_slow_stop() -> None:
 
 
 async def test_the_timeout_aborts() -> None:
-    """An execution that takes longer than it may is aborted and undone."""
+    """An execution that takes longer than it may is aborted and undone, and it is said by what."""
     async with fleet("web") as house:
         done = await house.play("limits: {timeout: 3s}\n" + PAUSE)
-        assert (done.verdict, done.reason) == (Verdict.ABORTED, "timeout: longer than 3 s")
+        assert done.verdict is Verdict.ABORTED
+        assert done.reason == "timeout: longer than 3 s (limits.timeout of the scenario)"
         await check_all_is_well(house)
 
 
