@@ -169,7 +169,7 @@ def scenario(
     faults: list[dict[str, object]], *, names: list[str], duration: str = PHASE, **more: object
 ) -> dict[str, object]:
     """A definition with one phase that hits the containers of these names, or the targets that a fault names itself."""
-    aimed = [fault if "between" in fault else {"target": "t", **fault} for fault in faults]
+    aimed = [fault if "between" in fault or "from" in fault else {"target": "t", **fault} for fault in faults]
     phase = {"name": "fault", "duration": duration, "faults": aimed}
     return {
         "apiVersion": "test-coordinator/v1",

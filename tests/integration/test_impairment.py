@@ -14,6 +14,11 @@ LATENCY: dict[str, object] = {"type": "network_latency", "latency": "50ms", "to"
 LOSS: dict[str, object] = {"type": "network_loss", "percent": "30%", "to": "a", "target": "b"}
 TWICE: dict[str, object] = {"type": "network_duplication", "percent": "100%", "to": "a", "target": "b"}
 
+WRONG: dict[str, object] = {"type": "network_corruption", "percent": "30%", "to": "a", "target": "b"}
+OVERTAKING: dict[str, object] = {
+    "type": "network_reordering", "percent": "50%", "delay": "100ms", "to": "a", "target": "b"
+}  # fmt: skip
+
 
 def inside(container: Container, *argv: str) -> str:
     """What a program of this machine prints in a container's network namespace."""
@@ -61,6 +66,9 @@ def test_late_lost_and_twice_at_once(served: Coordinator, pair: tuple[Container,
     """
     rules = ("nft", "--stateless", "list", "ruleset")
     before = inside(pair[1], *rules)
+    least, lost, twice = ping(*pair)
+    assert least < 50
+    assert (lost, twice) == (0, 0)
     execution_id = played(served, pair, LATENCY, LOSS, TWICE)
     least, lost, twice = ping(*pair)
     assert 50 <= least < 70
@@ -81,6 +89,41 @@ def test_late_lost_and_twice_at_once(served: Coordinator, pair: tuple[Container,
     undo(served, execution_id, "network_loss")
     assert ping(*pair)[1] == 0
     eventually(lambda: inside(pair[1], *rules) == before, "the rules from before")
+
+
+def test_wrong_and_out_of_order_at_once(served: Coordinator, pair: tuple[Container, Container]) -> None:
+    """Before, each ping is answered in its turn and no checksum is wrong. Then the kernel of the target counts wrong
+    ones, whose pings are lost, and others overtake; without the one fault the other is still there, and in the end all
+    is as before.
+    """
+    rules = ("nft", "--stateless", "list", "ruleset")
+    before = inside(pair[1], *rules)
+
+    def seen() -> tuple[int, int, bool]:
+        """Pings that were lost, checksums that the target found wrong, and whether any overtook another."""
+        wrong = wrong_checksums(pair[1])
+        told = inside(pair[0], "ping", "-n", "-i", "0.005", "-c", str(PACKETS), "-W", "1", pair[1].address)
+        order = [int(each) for each in re.findall(r"icmp_seq=(\d+) ", told)]
+        return PACKETS - len(order), wrong_checksums(pair[1]) - wrong, order != sorted(order)
+
+    assert seen() == (0, 0, False)
+    execution_id = played(served, pair, WRONG, OVERTAKING)
+    lost, wrong, overtaken = seen()
+    assert 0.15 * PACKETS < lost < 0.45 * PACKETS
+    assert (wrong, overtaken) == (lost, True)
+
+    undo(served, execution_id, "network_corruption")
+    assert seen() == (0, 0, True)
+    undo(served, execution_id, "network_reordering")
+    assert seen() == (0, 0, False)
+    eventually(lambda: inside(pair[1], *rules) == before, "the rules from before")
+
+
+def wrong_checksums(container: Container) -> int:
+    """How many messages of ICMP its kernel has thrown away for that."""
+    table = [line.split() for line in inside(container, "cat", "/proc/self/net/snmp").splitlines()]
+    names, values = (line for line in table if line[0] == "Icmp:")
+    return int(values[names.index("InCsumErrors")])
 
 
 def test_an_emulator_that_dies_lets_all_pass_and_comes_back(
