@@ -172,6 +172,14 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
     )
+    docker_timeout_factor: float = _setting(
+        1,
+        "How many times as long as usual the engine and docker commands may take: for slow or emulated machines.",
+        allowed="a number, 1 to 100",
+        ge=1,
+        le=100,
+        allow_inf_nan=False,
+    )
     scenario_results_retention_days: int = _setting(
         7, "Older results are purged.", allowed="days, 1 to 36500", ge=1, le=36500
     )

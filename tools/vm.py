@@ -4,7 +4,7 @@
     tools/vm.py FOLDER run DRIVER COMMAND [ARGUMENT ...]
 
 The guest reaches nothing outside, and what it wrote to its disk is forgotten. Emulated where there is no KVM, so its
-time goes slowly: TEST_PATIENCE, which it sets, stretches what tests wait for.
+time goes slowly: TEST_PATIENCE stretches what tests wait for, DOCKER_TIMEOUT_FACTOR what the product does.
 """
 
 import contextlib
@@ -100,7 +100,8 @@ def tests(folder: Path, driver: str, arguments: list[str]) -> int:
         every = [f"tests/integration/test_{name}.py" for name in FAULT_TESTS]
         wanted = arguments or [*every, *(f"--deselect={name}" for name in NOT_THERE)]
         words = [PYTHON, "-m", "pytest", "-q", f"--timeout={TEST_TIMEOUT_S}", *wanted]
-        settings = f"TEST_PATIENCE={PATIENCE} PYTHONUNBUFFERED=1 PATH=/opt/venv/bin:$PATH"
+        settings = f"TEST_PATIENCE={PATIENCE} DOCKER_TIMEOUT_FACTOR={PATIENCE} PYTHONUNBUFFERED=1"
+        settings += " PATH=/opt/venv/bin:$PATH"
         code = machine.call(f"cd {PROJECT} && {settings} {shlex.join(words)}")
         if not arguments:
             code = max(code, machine.call(f"cd {PROJECT} && {settings} {PYTHON} bench/accuracy.py"))

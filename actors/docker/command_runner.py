@@ -64,7 +64,7 @@ class DockerCommandRunner:
     """The CommandRunner of a real engine. `limit` processes run at once: more stall the event loop and gain nothing.
 
     `secrets` gives the value of a secret by name, or raises MissingSecret. Helpers run `helper_image`, labelled with
-    `instance`.
+    `instance`. Every deadline is `slowness` times as long as the command says.
     """
 
     def __init__(
@@ -78,7 +78,9 @@ class DockerCommandRunner:
         host: HostNamespaces | None = None,
         instance: str = "",
         http: Callable[[HttpCommand], Awaitable[Outcome]] | None = None,
+        slowness: float = 1.0,
     ) -> None:
+        self.slowness = slowness
         self._endpoint = endpoint
         self._secrets = secrets
         self._limiter = anyio.CapacityLimiter(limit)
@@ -174,7 +176,7 @@ class DockerCommandRunner:
         finally:
             if not ended:
                 # Killed between create and start, it would stay: the engine removes by itself only what has run.
-                with anyio.move_on_after(REMOVE_S, shield=True):
+                with anyio.move_on_after(REMOVE_S * self.slowness, shield=True):
                     await self._run(DockerCommand(argv=("rm", "--force", name), deadline_s=REMOVE_S))
         return outcome
 
@@ -185,7 +187,7 @@ class DockerCommandRunner:
             with action("docker:command", argv=command.shown() if command.argv else shlex.join(on_host)) as log:
                 started = anyio.current_time()
                 exit_code, streams, timed_out = await self._run_process(
-                    on_host or self._docker(command), command.deadline_s, environ
+                    on_host or self._docker(command), command.deadline_s * self.slowness, environ
                 )
                 duration = anyio.current_time() - started
                 log.add_success_fields(exit_code=exit_code, duration=round(duration, 4), timed_out=timed_out)

@@ -49,9 +49,9 @@ class DockerFacts:
     `limit` looks run at once, each in a thread of its own limiter, so that no other library's threads can starve them.
     """
 
-    def __init__(self, endpoint: str, limit: int = 4, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, endpoint: str, limit: int = 4, timeout_s: float = TIMEOUT_S, slowness: float = 1.0) -> None:
         self._endpoint = endpoint
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s * slowness
         self._limiter = anyio.CapacityLimiter(limit)
         self._client: APIClient | None = None
         self._opening = threading.Lock()

@@ -141,12 +141,13 @@ class NamespaceHands:
                 self._put.pop(place, None)
                 await session.close()
             self._joined[place] = up
-            session = Session(*await self._runner.hold(command.labelled({LABEL_EXECUTION: self._execution_id})))
+            held = await self._runner.hold(command.labelled({LABEL_EXECUTION: self._execution_id}))
+            session = Session(*held, slowness=self._runner.slowness)
             if session.name:
                 self._names.append(session.name)
             session.news = partial(self._heard, command)
             self._group.start_soon(self._keep, session, command)
-            with anyio.move_on_after(OPEN_DEADLINE_S):
+            with anyio.move_on_after(OPEN_DEADLINE_S * self._runner.slowness):
                 await session.opened.wait()
             if not session.ready:
                 await session.close()

@@ -25,10 +25,13 @@ def _unheard(event: str, container_id: str, text: str) -> None:
 
 
 class Session:
-    """Opened by whoever started the process; `serve` is its life. `name` is its container's, empty on the host."""
+    """Opened by whoever started the process; `serve` is its life. `name` is its container's, empty on the host. An
+    answer may take `slowness` times as long as its command says.
+    """
 
-    def __init__(self, process: Process, name: str) -> None:
+    def __init__(self, process: Process, name: str, *, slowness: float = 1.0) -> None:
         """Nothing is read yet."""
+        self._slowness = slowness
         self._process = process
         self._asked = 0
         self._answers: dict[int, Mapping[str, object]] = {}
@@ -62,7 +65,7 @@ class Session:
         """What the helper makes of a command's arguments; no exit code when it did not answer in time, or is gone."""
         self._asked += 1
         number, started = self._asked, anyio.current_time()
-        with anyio.move_on_after(command.deadline_s) as deadline:
+        with anyio.move_on_after(command.deadline_s * self._slowness) as deadline:
             await self._write({"id": number, "ask": list(command.inside)})
             while number not in self._answers and not self.ended.is_set():
                 await self._news.wait()

@@ -50,14 +50,14 @@ async def engine_info(settings: Settings) -> EngineInfo:
     """Which engine answers. Raises EngineUnreachable."""
     from actors.docker.engine_facts import DockerFacts
 
-    return await DockerFacts(settings.docker_host).engine()
+    return await DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor).engine()
 
 
 async def engine_containers(settings: Settings) -> tuple[ContainerFacts, ...]:
     """The containers of the engine, looked at and not touched. Raises EngineUnreachable."""
     from actors.docker.engine_facts import DockerFacts
 
-    return await DockerFacts(settings.docker_host).containers()
+    return await DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor).containers()
 
 
 async def docker_cli_version(settings: Settings) -> str:
@@ -95,6 +95,7 @@ async def try_abilities(settings: Settings) -> Abilities:
         SecretSource(settings.data_dir, os.environ).resolve,
         helper_image=image,
         instance=settings.service_instance_name,
+        slowness=settings.docker_timeout_factor,
     )
     host = HostNamespaces(settings.docker_host, DockerFacts(settings.docker_host))
     return await abilities.try_abilities(runner, image, host)

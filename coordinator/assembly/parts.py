@@ -75,7 +75,7 @@ class Parts:
         self.metrics = Metrics(settings.identity)
         self.watchers: list[Callable[[Snapshot], None]] = []
         secrets = SecretSource(settings.data_dir, os.environ)
-        self._facts = DockerFacts(settings.docker_host)
+        self._facts = DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor)
         docker = DockerCommandRunner(
             settings.docker_host,
             secrets.resolve,
@@ -83,6 +83,7 @@ class Parts:
             helper_image=HelperImage(settings.helper_image, __version__),
             instance=settings.service_instance_name,
             http=HttpCaller(secrets.resolve, self._facts).run,
+            slowness=settings.docker_timeout_factor,
         )
         self._hands = partial(namespace_hands, docker)
         self._runner = _Measured(docker, self.metrics)

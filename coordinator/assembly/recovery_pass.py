@@ -84,7 +84,7 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
     from coordinator.scenarios.undo import Undoer
     from coordinator.secrets import SecretSource
 
-    clock, facts = SystemClock(), DockerFacts(settings.docker_host)
+    clock, facts = SystemClock(), DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor)
     secrets = SecretSource(settings.data_dir, os.environ)
 
     async def call(command: HttpCommand) -> Outcome:
@@ -100,6 +100,7 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
         host=HostNamespaces(settings.docker_host, facts),
         instance=settings.service_instance_name,
         http=call,
+        slowness=settings.docker_timeout_factor,
     )
     return RecoveryActor(
         ledger,

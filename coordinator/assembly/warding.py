@@ -38,6 +38,7 @@ def ward_of(settings: Settings) -> Ward:
         "ENVIRONMENT": settings.environment,
         "LOG_LEVEL": settings.log_level,
         "HELPER_IMAGE": settings.helper_image,
+        "DOCKER_TIMEOUT_FACTOR": str(settings.docker_timeout_factor),
         "SCENARIO_RESULTS_RETENTION_DAYS": str(settings.scenario_results_retention_days),
     }
     return Ward(

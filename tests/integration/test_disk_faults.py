@@ -15,6 +15,7 @@ from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import FAULT, MARK, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.scenarios.undo import run_all
+from tests.conftest import PATIENCE
 from tests.integration.coordinator_process import Coordinator, eventually
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 from tests.integration.test_limits import put
@@ -44,8 +45,13 @@ def refusals(engine: str, container: Container, faults: Sequence[dict[str, objec
     commands = [plan.targets[0].inject for plan in plans]
 
     async def ask() -> list[Outcome]:
-        image = HelperImage("", __version__)
-        runner = DockerCommandRunner(engine, lambda name: name, helper_image=image, instance="disk-test")
+        runner = DockerCommandRunner(
+            engine,
+            lambda name: name,
+            helper_image=HelperImage("", __version__),
+            instance="disk-test",
+            slowness=PATIENCE,
+        )
         await runner.prepare_helper()
         return await run_all(runner, commands)
 

@@ -13,6 +13,7 @@ from actors.docker.hands import NamespaceHands, namespace_hands
 from actors.docker.helper_image import HelperImage
 from coordinator import __version__
 from coordinator.faults.commands import FAULT, MARK, DockerCommand, in_namespace
+from tests.conftest import PATIENCE
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 
@@ -159,7 +160,8 @@ def remove(container: Container) -> DockerCommand:
 
 def runner(engine: str) -> DockerCommandRunner:
     """A runner that has no way in from the host."""
-    return DockerCommandRunner(engine, lambda name: name, helper_image=HelperImage("", __version__), instance=OWN)
+    image = HelperImage("", __version__)
+    return DockerCommandRunner(engine, lambda name: name, helper_image=image, instance=OWN, slowness=PATIENCE)
 
 
 async def until_replaced(hands: NamespaceHands, lost: list[str]) -> None:

@@ -14,6 +14,7 @@ from coordinator.faults.commands import FAULT, MARK, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.stress import CpuStress
 from coordinator.identity import LABEL_EXECUTION
+from tests.conftest import PATIENCE
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 from tests.integration.test_limits import begun, put
@@ -201,8 +202,13 @@ def test_what_a_person_starts_by_a_plans_command_stays_until_the_undo(containers
     undo = planned.undo.command
 
     async def play() -> tuple[Outcome, int, Outcome]:
-        image = HelperImage("", __version__)
-        runner = DockerCommandRunner(engine, lambda name: name, helper_image=image, instance="stress-test")
+        runner = DockerCommandRunner(
+            engine,
+            lambda name: name,
+            helper_image=HelperImage("", __version__),
+            instance="stress-test",
+            slowness=PATIENCE,
+        )
         await runner.prepare_helper()
         put = await runner.run(planned.inject)
         loaded = len(members(target))

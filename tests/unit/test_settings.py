@@ -50,6 +50,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
         ("SCENARIO_TIMEOUT_SECONDS", "0", "more than 0"),
         ("SHUTDOWN_DEADLINE_SECONDS", "inf", "more than 0"),
         ("UNDO_DEADLINE_SECONDS", "soon", "more than 0"),
+        ("DOCKER_TIMEOUT_FACTOR", "0.5", "1 to 100"),
         ("SCENARIO_RESULTS_RETENTION_DAYS", "0", "1 to 36500"),
         ("MAX_CONCURRENT_EXECUTIONS", "1.5", "at least 1"),
     ],

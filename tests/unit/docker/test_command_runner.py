@@ -107,6 +107,14 @@ async def test_much_output_is_cut_and_never_blocks(program: Program) -> None:
     assert (outcome.stdout, outcome.stderr) == ("x" * KEPT_BYTES, "y" * KEPT_BYTES)
 
 
+async def test_a_slow_machine_has_more_time(program: Program) -> None:
+    """A deadline is as many times as long as the runner is told."""
+    runner, command = program.runner("exec sleep 0.4"), DockerCommand(argv=("x",), deadline_s=0.02)
+    assert (await runner.run(command)).timed_out
+    runner.slowness = 1000.0
+    assert (await runner.run(command)).ok
+
+
 async def test_the_deadline_kills_the_whole_group(program: Program) -> None:
     """At its deadline a command that ignores TERM is gone, with what it started, and its output so far is kept."""
     runner = program.runner(f"trap '' TERM; sleep 600 & echo $! > {program.folder}/child; echo begun; wait")
