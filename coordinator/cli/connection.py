@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import anyio
 import click
@@ -36,6 +37,8 @@ class Endpoint(NamedTuple):
     pid: int
     instance: str
     http: str
+    ports: dict[str, int]
+    """The ports it listens on, by `http` and `grpc`."""
     certificate: Path | None
 
 
@@ -45,7 +48,9 @@ def endpoint(settings: Settings) -> Endpoint | None:
         said = json.loads((settings.data_dir / ENDPOINTS).read_text(encoding="utf-8"))
         certificate = Path(said["http_tls_cert"]) if "http_tls_cert" in said else None
         url = _url(str(said["http"]), secure=certificate is not None)
-        return Endpoint(int(said["pid"]), str(said["instance"]), url, certificate)
+        found = {"http": urlsplit(url).port, "grpc": urlsplit(f"//{said.get('grpc', '')}").port}
+        ports = {name: port for name, port in found.items() if port is not None}
+        return Endpoint(int(said["pid"]), str(said["instance"]), url, ports, certificate)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import socket
-import tempfile
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import urlsplit
 
 import anyio
 import click
 
 from coordinator.cli import exit_codes
 from coordinator.cli.catalogue import fault_kinds
+from coordinator.cli.machine import PortState, data_dir_error, port_state, socket_error
 from coordinator.cli.output import as_json as json_text
 from coordinator.cli.output import pairs, result
 from coordinator.cli.tools import Tools, Where, prints_json
@@ -36,8 +32,10 @@ OLDEST_CLI: Final = 25
 STRICT_ENGINE: Final = 29
 """The first major version of the engine that refuses an older command line."""
 
+NETWORK_TOOLS: Final = ("ip", "nft", "tc")
+NOT_TRIED: Final = "not tried: no engine answers, or no docker command line"
+
 State = Literal["ok", "warning", "problem", "not configured"]
-PortState = Literal["free", "any", "in use", "not allowed"]
 
 
 class Findings(Value):
@@ -59,6 +57,8 @@ class Findings(Value):
     store_error: str = ""
     coordinator: str = ""
     """The URL of the coordinator that holds DATA_DIR; empty when none answers."""
+    held: dict[str, int] = {}
+    """The ports that it listens on, by their names in `ports`."""
     ports: dict[str, tuple[int, PortState]] = {}
     stores: dict[str, str] = {}
     """Postgres and Redis: the URL with its password masked; empty when not configured."""
@@ -124,18 +124,14 @@ def checks(found: Findings) -> tuple[Check, ...]:
         _way("helper (cgroups)", found, found.abilities.cgroups),
         _way("helper (mounts)", found, found.abilities.mounts),
         _way("host namespaces", found, found.abilities.host),
-        Check(
-            name="network tools",
-            state="warning" if found.helper_lacks or found.helper_error else "ok",
-            text=found.helper_lacks or found.helper_error or "in the helper image",
-        ),
+        _network_tools(found),
         _plain("data dir", found.data_dir_error, found.data_dir),
         _plain(
             "store",
             found.store_error,
             f"held by the coordinator at {found.coordinator}" if found.coordinator else "opens",
         ),
-        *(_port(name, port, state, found.coordinator) for name, (port, state) in found.ports.items()),
+        *(_port(name, port, state, found.held) for name, (port, state) in found.ports.items()),
         *(
             Check(name=name, state="ok" if url else "not configured", text=url or "not needed")
             for name, url in found.stores.items()
@@ -191,10 +187,30 @@ def _cgroups(engine: EngineInfo | None) -> tuple[Check, ...]:
     return (Check(name="cgroups", state="ok", text=text),)
 
 
+def _network_tools(found: Findings) -> Check:
+    """Whether helpers have what faults of the network are made with, as far as it was looked at."""
+    state: State = "warning"
+    helper = found.abilities.helper
+    gone = [tool for tool in NETWORK_TOOLS if f"{tool} is not installed" in helper.abilities.values()]
+    if found.engine is None or not found.cli_version:
+        text = NOT_TRIED
+    elif found.helper_lacks or found.helper_error:
+        text = found.helper_lacks or found.helper_error
+    elif helper.why == NOT_BUILT:
+        state, text = "ok", f"{', '.join(NETWORK_TOOLS)} are on this machine, from which the helper image is built"
+    elif helper.state != "tried":
+        text = f"not tried: {helper.why}"
+    elif gone:
+        text = f"the helper image has no {', '.join(gone)}, so faults of the network do not work: see HELPER_IMAGE"
+    else:
+        state, text = "ok", "in the helper image"
+    return Check(name="network tools", state=state, text=text)
+
+
 def _way(name: str, found: Findings, way: Way) -> Check:
     """A way that is not there is no problem by itself: what follows from it is told of each fault."""
     if found.engine is None or not found.cli_version:
-        return Check(name=name, state="warning", text="not tried: no engine answers, or no docker command line")
+        return Check(name=name, state="warning", text=NOT_TRIED)
     if way.state == "tried":
         lacking = sum(1 for why in way.abilities.values() if why)
         text = f"tried: {len(way.abilities) - lacking} of {len(way.abilities)} abilities work, see below"
@@ -227,15 +243,18 @@ def _cli(found: Findings) -> Check:
     return Check(name="docker cli", state="warning", text=text)
 
 
-def _port(name: str, port: int, state: PortState, coordinator: str) -> Check:
+def _port(name: str, port: int, state: PortState, held: Mapping[str, int]) -> Check:
     variable = name.upper().replace(" ", "_")
     match state:
         case "any":
             return Check(name=name, state="ok", text="any free one")
         case "free":
             return Check(name=name, state="ok", text=f"{port} is free")
-        case "in use" if coordinator:
+        case "in use" if held.get(name) == port:
             return Check(name=name, state="ok", text=f"{port} is held while this coordinator runs")
+        case "in use" if name in held:
+            text = f"{port} is in use, and not by the coordinator that runs, which has {held[name]}: set {variable}"
+            return Check(name=name, state="problem", text=text)
         case "in use":
             return Check(name=name, state="problem", text=f"{port} is in use by another program: set {variable}")
         case "not allowed":
@@ -272,9 +291,10 @@ async def gather(tools: Tools, settings: Settings) -> Findings:
         helper_lacks=looked.image[1],
         abilities=looked.abilities,
         data_dir=str(settings.data_dir),
-        data_dir_error=_data_dir_error(settings.data_dir),
+        data_dir_error=data_dir_error(settings.data_dir),
         store_error=looked.store[1],
         coordinator=looked.store[0],
+        held=looked.held,
         ports={
             name: (port, port_state(settings.host, port))
             for name, port in (("http port", settings.http_port), ("grpc port", settings.grpc_port))
@@ -307,10 +327,12 @@ class _Looked:
 
     store: tuple[str, str] = ("", "")
     """The URL of the coordinator that holds DATA_DIR, and why the ledger cannot be opened."""
+    held: dict[str, int] = field(default_factory=dict)
     image: tuple[str, str] = ("", "")
     abilities: Abilities = field(default_factory=Abilities)
 
     async def at_store(self, tools: Tools, settings: Settings) -> None:
+        from coordinator.cli.connection import endpoint
         from coordinator.client import HttpControl
         from coordinator.errors import CoordinatorError
 
@@ -320,7 +342,9 @@ class _Looked:
             except CoordinatorError as error:
                 self.store = ("", " ".join(str(error).split()))
             else:
-                self.store = (control.url if isinstance(control, HttpControl) else "", "")
+                running = endpoint(settings) if isinstance(control, HttpControl) else None
+                self.store = ("" if running is None else running.http, "")
+                self.held = {} if running is None else {f"{name} port": port for name, port in running.ports.items()}
 
     async def at_image(self, tools: Tools, settings: Settings) -> None:
         self.image = await tools.helper_image_error(settings)
@@ -333,43 +357,3 @@ class _Looked:
         except CoordinatorError as error:
             lost = Way(state="untested", why=exit_codes.told(error).lines[0].removeprefix("test-coordinator: "))
             self.abilities = Abilities(helper=lost, processes=lost, cgroups=lost, mounts=lost, host=lost)
-
-
-def socket_error(endpoint: str) -> str:
-    """Why the socket of a `unix://` endpoint cannot be used by this user; empty when it can, or is none."""
-    parts = urlsplit(endpoint)
-    if parts.scheme != "unix":
-        return ""
-    path = Path(parts.path)
-    try:
-        if not path.is_socket():
-            what = "is no socket" if path.exists() else "does not exist"
-            return f"{path} {what}: start Docker, or set DOCKER_HOST"
-    except PermissionError:
-        return f"{path} cannot be seen by this user: add it to the docker group, or run as root"
-    if not os.access(path, os.R_OK | os.W_OK):
-        return f"{path} refuses this user: add it to the docker group and log in again, or run as root"
-    return ""
-
-
-def port_state(host: str, port: int) -> PortState:
-    """Whether a server could listen there now."""
-    if port == 0:
-        return "any"
-    literal = host.removeprefix("[").removesuffix("]")
-    with socket.socket(socket.AF_INET6 if ":" in literal else socket.AF_INET) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((literal, port))
-        except OSError as failed:
-            return "not allowed" if failed.errno == errno.EACCES else "in use"
-    return "free"
-
-
-def _data_dir_error(folder: Path) -> str:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return ""
-    except OSError as failed:
-        return f"{folder}: {failed.strerror}: set DATA_DIR to a folder this user may write"

@@ -1,12 +1,17 @@
 import json
 import re
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from coordinator.cli.doctor import Findings, abilities, abilities_told, checks, port_state, socket_error
-from coordinator.cli.tools import Tools
+from coordinator.cli.doctor import Findings, abilities, abilities_told, checks
+from coordinator.cli.machine import port_state, socket_error
+from coordinator.cli.tools import Tools, Where
+from coordinator.client import HttpControl
 from coordinator.errors import DataDirInUse, EngineUnreachable
 from coordinator.faults.abilities import NOT_BUILT, Abilities, Way
 from coordinator.faults.catalogue import KINDS
@@ -150,9 +155,73 @@ def test_a_port_in_use_is_a_problem_unless_ours() -> None:
     """Another program on the port is a problem; the coordinator of this DATA_DIR is not."""
     used = WELL.model_copy(update={"ports": {"http port": (8080, "in use")}})
     assert judged(used)["http port"] == ("problem", "8080 is in use by another program: set HTTP_PORT")
-    ours = used.model_copy(update={"coordinator": "http://127.0.0.1:8080"})
-    assert judged(ours)["http port"][0] == "ok"
+    ours = used.model_copy(update={"coordinator": "http://127.0.0.1:8080", "held": {"http port": 8080}})
+    assert judged(ours)["http port"] == ("ok", "8080 is held while this coordinator runs")
     assert judged(ours)["store"] == ("ok", "held by the coordinator at http://127.0.0.1:8080")
+
+
+def test_a_port_that_another_program_has_is_a_problem_while_ours_runs_elsewhere() -> None:
+    """A coordinator that listens on other ports does not hold these."""
+    found = WELL.model_copy(
+        update={
+            "coordinator": "http://127.0.0.1:18090",
+            "held": {"http port": 18090, "grpc port": 18091},
+            "ports": {"http port": (18999, "in use"), "grpc port": (18091, "in use")},
+        }
+    )
+    lines = judged(found)
+    text = "18999 is in use, and not by the coordinator that runs, which has 18090: set HTTP_PORT"
+    assert lines["http port"] == ("problem", text)
+    assert lines["grpc port"][0] == "ok"
+
+
+def test_the_ports_of_the_coordinator_that_runs_are_read(
+    call: Call, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those of endpoints.json, where a coordinator answers there; else nobody of ours holds a port."""
+    said = {"pid": 7, "instance": "blue", "http": "127.0.0.1:18090", "grpc": "127.0.0.1:18091"}
+    (workplace / "data").mkdir()
+    (workplace / "data" / "endpoints.json").write_text(json.dumps(said))
+
+    @asynccontextmanager
+    async def running(settings: Settings, where: Where, *, recovery: bool) -> AsyncIterator[HttpControl]:
+        async with HttpControl.opened("http://127.0.0.1:18090", SecretStr("")) as control:
+            yield control
+
+    tools = Tools(connect=running, engine_info=no_engine, docker_cli_version=docker_cli_version)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("HTTP_PORT", str(taken.getsockname()[1]))
+        body = json.loads(call("doctor", "--json", tools=tools).out)
+    port_check = next(check for check in body["checks"] if check["name"] == "http port")
+    assert (port_check["state"], "which has 18090: set HTTP_PORT" in port_check["text"]) == ("problem", True)
+
+
+@pytest.mark.parametrize(
+    ("update", "state", "text"),
+    [
+        ({"engine": None}, "warning", "not tried: no engine answers, or no docker command line"),
+        ({"cli_version": ""}, "warning", "not tried: no engine answers, or no docker command line"),
+        (
+            {"abilities": Abilities(helper=Way(state="untested", why=NOT_BUILT))},
+            "ok",
+            "ip, nft, tc are on this machine, from which the helper image is built",
+        ),
+        (
+            {"abilities": Abilities(helper=Way(state="not here", why="no --network"))},
+            "warning",
+            "not tried: no --network",
+        ),
+        (
+            {"abilities": Abilities(helper=Way(state="tried", abilities={"nft_leases": "nft is not installed"}))},
+            "warning",
+            "the helper image has no nft, so faults of the network do not work: see HELPER_IMAGE",
+        ),
+        ({}, "ok", "in the helper image"),
+    ],
+)
+def test_network_tools_are_told_as_they_were_seen(update: dict[str, object], state: str, text: str) -> None:
+    """Nothing is said to be in an image that is not there, was not looked into, or lacks it."""
+    assert judged(WELL.model_copy(update=update))["network tools"] == (state, text)
 
 
 def test_the_state_of_a_port_is_what_bind_says() -> None:
@@ -210,3 +279,13 @@ def test_secrets_are_not_shown(call: Call, monkeypatch: pytest.MonkeyPatch) -> N
     said = call("doctor")
     assert "hunter2" not in said.out + said.err
     assert "postgresql://me:***@db/x" in said.out
+
+
+def test_the_reference_names_every_ability_and_every_way() -> None:
+    """The table of abilities and the shape of `--json` are those of the program."""
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text()
+    doctor = text.partition("### `doctor`")[2].partition("\n### ")[0]
+    tried = {name for kind in KINDS.values() for group in kind.abilities for name in group}
+    tried |= {name for kind in KINDS.values() for name in kind.options}
+    assert {name for name in tried if f"`{name}`" not in doctor} == set()
+    assert [way for way in Abilities.model_fields if f'"{way}": {{' not in doctor] == []
