@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
 from actors.http_api.answers import answer
@@ -10,7 +12,14 @@ from actors.http_api.body import read_body
 from actors.http_api.operations import UNAVAILABLE, Operation, described, ok
 from coordinator.detached import Detached
 from coordinator.faults.leftovers import ScanReport
+from coordinator.identity import NAME_ALLOWED, is_name
 from coordinator.ports import Control
+
+
+def _known(name: str) -> str:
+    if not is_name(name):
+        raise ValueError(NAME_ALLOWED)
+    return name
 
 
 class ScanRequest(BaseModel):
@@ -18,7 +27,7 @@ class ScanRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instances: tuple[str, ...] = Field(
+    instances: tuple[Annotated[str, AfterValidator(_known)], ...] = Field(
         default=(), max_length=100, description="names of coordinators that are gone, whose leftovers are put back too"
     )
 

@@ -23,10 +23,20 @@ if TYPE_CHECKING:
     from coordinator.record import Fault
 
 
+def _names(_ctx: click.Context, _parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that an instance can have. Raises BadParameter: a scan for none of that name would find nothing to do."""
+    from coordinator.identity import NAME_ALLOWED, is_name
+
+    for name in names:
+        if not is_name(name):
+            raise click.BadParameter(f"{name!r}: allowed: {NAME_ALLOWED}")
+    return names
+
+
 @click.command()
 @click.option("--scan", is_flag=True, help="Also put back what the engine itself shows to be left: needs no ledger.")
 @click.option(
-    "--instance", "instances", metavar="NAME", multiple=True,
+    "--instance", "instances", metavar="NAME", multiple=True, callback=_names,
     help="With --scan: a coordinator that is gone, whose leftovers are put back too; may be repeated.",
 )  # fmt: skip
 @click.option("--forget", "fault_id", metavar="ID", help="Give one fault up: nothing will undo it any more.")

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from coordinator.cli.tools import Tools
 from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport
 from coordinator.record import FaultState
@@ -107,3 +109,12 @@ def test_options_that_do_not_go_together(call: Call) -> None:
     """`--instance` without `--scan`, and `--scan` with `--forget`, are wrong usage."""
     assert call("recover", "--instance", "green").code == 2
     assert call("recover", "--scan", "--forget", "f-1").code == 2
+
+
+@pytest.mark.parametrize("name", ["", "bad name!", "-green", "a" * 64])
+def test_an_instance_has_a_name_that_instances_have(call: Call, name: str) -> None:
+    """What can be no coordinator's name is refused with what is allowed, and nothing is scanned."""
+    control = ScriptedControl()
+    said = call("recover", "--scan", "--instance", name, control=control)
+    assert (said.code, control.scanned) == (2, [])
+    assert f"{name!r}: allowed: letters, digits and hyphens" in said.err

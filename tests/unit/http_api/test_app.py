@@ -88,7 +88,8 @@ async def test_the_engine_is_scanned(client: Client, control: MemoryControl) -> 
     ]
     assert answer["unable"] == ["iptables: not here"]
     assert (await client.ask("POST", "/api/v1/scan", {})).json["found"] == []
-    assert (await client.ask("POST", "/api/v1/scan", {"instances": "green"})).status == 422
+    for wrong in ("green", [""], ["bad name!"]):
+        assert (await client.ask("POST", "/api/v1/scan", {"instances": wrong})).status == 422
     control.fails["scan"] = lambda: EngineUnreachable("no engine")
     assert (await client.ask("POST", "/api/v1/scan", {})).status == 503
 
