@@ -31,7 +31,7 @@ REOPEN_PAUSE_S: Final = 0.5
 
 
 NEWS: Final = {
-    "lost": "fault_interrupted", "remade": "fault_reapplied",
+    "lost": "fault_interrupted", "remade": "fault_reapplied", "not_remade": "fault_not_reapplied",
     "ended": "fault_interrupted", "out_of_memory": "target_out_of_memory",
 }  # fmt: skip
 """What helpers tell, as the timeline has it."""
@@ -163,7 +163,8 @@ class NamespaceHands:
         if self._closed or not session.ready or not put:
             return
         log("helper:lost", "WARNING", place=command.place, reason=session.why())
-        self._tell_all(put.values(), "fault_interrupted", f"its helper was lost: {session.why()}")
+        ended = [each for each in put.values() if not each.outlasts_helper]
+        self._tell_all(ended, "fault_interrupted", f"its helper was lost: {session.why()}")
         await anyio.sleep(REOPEN_PAUSE_S)
         try:
             await self._look([command.namespace] if command.namespace else [])
@@ -176,7 +177,8 @@ class NamespaceHands:
         for each, outcome in outcomes:
             if not outcome.ok:
                 self._tell("fault_not_reapplied", each.container, f"by another helper: {outcome.stderr.strip()}")
-        self._tell_all([each for each, outcome in outcomes if outcome.ok], "fault_reapplied", "by another helper")
+        back = [each for each, outcome in outcomes if outcome.ok and not each.outlasts_helper]
+        self._tell_all(back, "fault_reapplied", "by another helper")
 
     def _tell_all(self, puts: Iterable[DockerCommand], event: str, text: str) -> None:
         """Once for each container."""

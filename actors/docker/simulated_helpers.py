@@ -11,10 +11,17 @@ import anyio
 from actors.docker.programs.hosts import packed, unpacked
 from actors.docker.simulated_state import EngineError, SimulatedContainer
 from coordinator.faults.clock import CLOCK_PROGRAM
-from coordinator.faults.commands import HELPER_PROGRAMS, HOSTS_PROGRAM, MANY, NETNS_PROGRAM, STRESS_PROGRAM
+from coordinator.faults.commands import (
+    HELPER_PROGRAMS,
+    HOSTS_PROGRAM,
+    LIMITS_PROGRAM,
+    MANY,
+    NETNS_PROGRAM,
+    STRESS_PROGRAM,
+)
 from coordinator.faults.disk import FILL_PROGRAM
 from coordinator.faults.leftovers import SCAN_PROGRAM, Placed, parse_placed
-from coordinator.faults.limits import ALL, LIMITS_PROGRAM
+from coordinator.faults.limits import ALL
 from coordinator.faults.processes import SIGNALS_PROGRAM
 from coordinator.faults.strays import STRAYS_PROGRAM, parse_removed
 
@@ -22,6 +29,9 @@ if TYPE_CHECKING:
     from actors.docker.simulated import SimulatedEngine
 
 CRASH_PROGRAM: Final = f"{HELPER_PROGRAMS}/crash.py"
+ONE_AT_A_TIME: Final = frozenset({"cpu", "memory", "pids", "realtime"})
+"""Kinds of which a container has one fault at a time."""
+
 Work = Callable[[], Awaitable[None]]
 
 
@@ -90,7 +100,7 @@ class _Programs:
     async def limits(self) -> None:
         """What limits.py, signals.py and clock.py do to a container, whose run holds it."""
         what, fault, *limit, reference = self.asked
-        kind = limit[0] if len(limit) == len(("kind", "value")) else fault
+        kind = limit[0] if limit and limit[0] in ONE_AT_A_TIME else fault
         await self._begun(reference)
         container = self.engine.state.containers.get(reference)
         if what == "remove":

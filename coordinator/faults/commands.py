@@ -41,8 +41,16 @@ NETNS_PROGRAM: Final = f"{HELPER_PROGRAMS}/netns.py"
 STRESS_PROGRAM: Final = f"{HELPER_PROGRAMS}/stress.py"
 """What starts stressors in a cgroup of the engine's machine, and ends them."""
 
+LIMITS_PROGRAM: Final = f"{HELPER_PROGRAMS}/limits.py"
+"""What sets limits on the engine's machine, and sets them back."""
+
+LEFT: Final = "left as it is: "
+"""Begins what it prints where it was asked to set back what somebody else has changed since."""
+
 HOLD: Final = ("hold",)
-"""What either of these is asked in order to be asked more."""
+"""What any of these three is asked in order to be asked more."""
+
+HELD: Final = (NETNS_PROGRAM, STRESS_PROGRAM, LIMITS_PROGRAM)
 
 FAULT: Final = "{fault}"
 """Stands in argv, alone, for the id of the fault; known when it is armed."""
@@ -110,12 +118,19 @@ class DockerCommand(Value):
     @property
     def place(self) -> str:
         """Where a helper acts that can be held open: a network namespace, or the host's cgroups with what it may do
-        there; empty for all others.
+        there, or the limits of cgroups; empty for all others.
         """
+        if LIMITS_PROGRAM in self.argv:
+            return "limits"
         if STRESS_PROGRAM not in self.argv:
             return self.namespace
         options = zip(self.argv, self.argv[1:], strict=False)
         return " ".join(["cgroups", *sorted(value for option, value in options if option == "--cap-add")])
+
+    @property
+    def outlasts_helper(self) -> bool:
+        """Whether what it puts stays when the helper that is held open is lost: a limit, which is the cgroup's."""
+        return LIMITS_PROGRAM in self.argv
 
     @property
     def container(self) -> str:
@@ -129,7 +144,7 @@ class DockerCommand(Value):
 
     @property
     def _program(self) -> int:
-        return next(place for place, part in enumerate(self.argv) if part in {NETNS_PROGRAM, STRESS_PROGRAM})
+        return next(place for place, part in enumerate(self.argv) if part in HELD)
 
     def held(self, name: str) -> DockerCommand:
         """What keeps its helper open under this name, to be asked on its standard input, instead of asking once.

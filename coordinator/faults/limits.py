@@ -9,15 +9,12 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from coordinator.faults.commands import FAULT, HELPER_IMAGE, HELPER_PROGRAMS, DockerCommand
+from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM, DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import LATE_S, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 from coordinator.identity import LABEL_ROLE
 from coordinator.quantities import Size
-
-LIMITS_PROGRAM: Final = f"{HELPER_PROGRAMS}/limits.py"
-"""What sets limits on the engine's machine, and sets them back."""
 
 ALL: Final = "all"
 """In place of a fault's id: whatever the program has done to the container, of whichever fault."""
@@ -97,7 +94,7 @@ class CpuLimit(LimitFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
-        return self.planned(containers, "cpu", f"{self.cpus:.6f}")
+        return self.planned(containers, "cpu", f"{self.cpus:.6f}", self.on_target_restart)
 
 
 class MemoryLimit(LimitFault):
@@ -111,7 +108,7 @@ class MemoryLimit(LimitFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
-        return self.planned(containers, "memory", str(self.limit))
+        return self.planned(containers, "memory", str(self.limit), self.on_target_restart)
 
 
 class PidExhaustion(LimitFault):
@@ -125,7 +122,7 @@ class PidExhaustion(LimitFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
-        return self.planned(containers, "pids", str(self.leave))
+        return self.planned(containers, "pids", str(self.leave), self.on_target_restart)
 
 
 def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = ()) -> DockerCommand:

@@ -143,6 +143,11 @@ class Undo(Value):
         up = container is not None and container.state in UP
         return self.mend is not None and container is not None and up and container.started_at == self.started_at
 
+    def run_over(self, container: ContainerFacts) -> bool:
+        """Whether what it takes back was the run's that it was planned for, and that is over."""
+        of_run = not self.looked_at and ContainerState.EXITED not in self.needed_in
+        return of_run and (container.state not in UP or container.started_at != self.started_at)
+
     @property
     def looked_at(self) -> bool:
         """Whether a look at the container tells that it is done; else only the exit code of the command does."""

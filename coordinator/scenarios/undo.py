@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import anyio
 
 from coordinator.errors import EngineUnreachable, LedgerUnavailable, MissingSecret
-from coordinator.faults.commands import Command, Outcome, batch
+from coordinator.faults.commands import LEFT, Command, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Undo, need
 from coordinator.faults.needs import Need, hit_until
@@ -39,6 +39,9 @@ OUTCOMES: Final = {
     Need.GONE: "container is gone: nothing to undo",
     Need.SUPERSEDED: "changed by somebody else since: left as it is",
 }
+OVER: Final = "it went with the run that it hit: nothing to undo"
+RUN_OVER: Final = "the run that it hit is over: left as it is"
+NOTHING_LEFT: Final = "nothing is left of it"
 NO_EFFECT: Final = "no effect was seen: nothing to undo"
 
 
@@ -121,6 +124,8 @@ class _Attempt:
         self._effective = {t.container_id: t.effective_at for t in row.fault.targets if t.effective_at is not None}
         self._attempted = set(row.attempted)
         self._ended: dict[str, tuple[datetime, Need]] = {}
+        self._over: dict[str, str] = {}
+        """What is said of those whose run, which held what was done to it, is over; by container id."""
         self._untouched: set[str] = set()
         self._mending: list[Undo] = []
         self._waits = SETTLING
@@ -184,8 +189,18 @@ class _Attempt:
         at, how = self._ended[target.container_id]
         if target.container_id in self._untouched:
             return target.model_copy(update={"outcome": target.outcome or NO_EFFECT})
-        text = f"{target.outcome}; {OUTCOMES[how]}" if target.outcome else OUTCOMES[how]
+        said = self._said(target, how)
+        text = f"{target.outcome}; {said}" if target.outcome else said
         return target.model_copy(update={"undone_at": at, "outcome": text})
+
+    def _said(self, target: TargetOutcome, how: Need) -> str:
+        """What became of its undo, for a person."""
+        if how is not Need.GONE and target.container_id in self._over:
+            return self._over[target.container_id]
+        looked_at = any(undo.looked_at for undo in self._row.undos if undo.container_id == target.container_id)
+        if how is Need.DONE and not looked_at and target.outcome and target.effective_at is None:
+            return NOTHING_LEFT
+        return OUTCOMES[how]
 
     # ------------------------------------------------------------ one round
 
@@ -249,7 +264,8 @@ class _Attempt:
         self._error, self._failed = failure_text(failures[0]) if failures else "", bool(failures)
         for undo, outcome in zip(alone, outcomes, strict=False):
             if outcome.ok and self._settled(undo):
-                self._end(undo, Need.DONE)
+                left = undo.command.of_helper and outcome.stdout.startswith(LEFT)
+                self._end(undo, Need.SUPERSEDED if left else Need.DONE)
 
     async def _look(self) -> list[Undo]:
         """Close what is done, gone or superseded; return what must be run."""
@@ -260,6 +276,8 @@ class _Attempt:
         needed, self._mending, self._waits = [], [], SETTLING
         for undo in tuple(self._open):
             container = containers.get(undo.container_id)
+            if container is not None and undo.run_over(container):
+                self._over[undo.container_id] = OVER if undo.command.of_helper else RUN_OVER
             state = self._need(undo, container)
             if state is Need.NEEDED:
                 needed.append(undo)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 LENGTHS = range(12, 65)
 """Of an id: from as short as docker shows it to whole."""
 
+NOT_SEEN = "no process of this container is seen from here: it is down, or runs on another machine"
 HEXADECIMAL = set("0123456789abcdef")
 STARTED = 19
 """The place of a process's start time in /proc/PID/stat, counted behind the name, which may hold anything."""
@@ -67,7 +68,7 @@ def crash(container: str, pids: list[int]) -> str:
         except OSError:
             continue
     if not ages:
-        return "no process of this container is seen from here: is it running on this very host?"
+        return NOT_SEEN
     _, pid = min(ages)
     try:
         return kill(pid, container)

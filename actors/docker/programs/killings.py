@@ -22,9 +22,10 @@ SOMEBODY: Final = "a stressor was killed from outside"
 class Killings:
     """In one container, from now on."""
 
-    def __init__(self, target: Target) -> None:
-        """Count from here."""
+    def __init__(self, target: Target, text: str = CONTAINER_KILLED) -> None:
+        """Count from here; `text` says that a process of the container's own was killed."""
         self._target = target
+        self._text = text
         self._counted = target.oom_kills()
         self._deaths: list[bool] = []
         """Of stressors that were killed, and not by us: whether it is to be told."""
@@ -52,7 +53,7 @@ class Killings:
         self._tell(tell, min(killed, len(self._deaths)), STRESSOR_KILLED)
         self._tell(tell, len(self._deaths), SOMEBODY)
         if others > 0:
-            tell("out_of_memory", self._target.container, f"{CONTAINER_KILLED}{f' ({others} times)' * (others > 1)}")
+            tell("out_of_memory", self._target.container, f"{self._text}{f' ({others} times)' * (others > 1)}")
 
     def _tell(self, tell: Tell, number: int, text: str) -> None:
         """Of so many deaths, those that are to be told, once."""

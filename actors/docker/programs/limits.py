@@ -1,7 +1,12 @@
 """Sets a limit in the cgroup of the container named by its id, and sets back what was there before.
 
-    limits.py put FAULT KIND VALUE CONTAINER_ID      KIND cpu: cores; memory: bytes; pids: how many more may be made
-    limits.py remove FAULT|all CONTAINER_ID          the limit is what it was when this ends with 0
+    limits.py put FAULT KIND VALUE ON_CHANGE CONTAINER_ID
+                KIND cpu: cores; memory: bytes or SHARE%; pids: how many more may be made
+                ON_CHANGE end or reapply: what `hold` does where somebody else changes the limit meanwhile
+    limits.py remove FAULT|all CONTAINER_ID
+                the limit is what it was when this ends with 0, or what somebody else has made of it: then this says so
+    limits.py hold
+                the same, asked for in lines of JSON; see limits_held.py
 
 Runs in the host's process and cgroup namespaces, with the host's cgroups at GROUPS. What was there before is kept on
 the cgroup itself, as an extended attribute: written before the limit is, and gone with the cgroup, as the limit is.
@@ -21,7 +26,7 @@ from typing import Any, NamedTuple
 if not __package__:  # started as a file: the others are found from the folder that holds the package
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))  # noqa: PTH100  # pathlib takes long to import
 
-from actors.docker.programs.crash import HEXADECIMAL, LENGTHS, cgroups, started
+from actors.docker.programs.crash import HEXADECIMAL, LENGTHS, NOT_SEEN, cgroups, started
 
 OK, FAILED, USAGE = 0, 1, 2
 ALL = "all"
@@ -44,6 +49,15 @@ MEMORY = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 """Version 1: memory, and memory with swap, which may never be less."""
 
 KINDS = ("cpu", "memory", "pids")
+ON_CHANGE = ("end", "reapply")
+PUT_WORDS = 5
+
+LEAST_MEMORY = 6 << 20
+"""Docker's own least limit: with less, nothing starts."""
+
+PID_MAX = "/proc/sys/kernel/pid_max"
+LEFT = "left as it is: "
+"""Begins what `remove` says where somebody else has changed the limit since."""
 
 
 class Failed(Exception):
@@ -98,6 +112,11 @@ class Group:
             raise Failed(f"another fault limits its {kind} already") from None
         except OSError as error:
             raise Failed(f"what was there before cannot be kept on the cgroup: {error.strerror}") from None
+
+    def foreign(self, wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Of files that we have set to these values, those that have another, with what that is. Raises OSError."""
+        found = [(name, text, self.read(name)) for name, text in wanted]
+        return [(name, now) for name, text, now in found if not same(now, text)]
 
     def kinds(self, beginning: str) -> list[str]:
         """What is kept on it, of a kind that begins so."""
@@ -175,9 +194,9 @@ def trimmed(path: str, container: str) -> str:
 # ---------------------------------------------------------------- what is written
 
 
-def cpu(where: Group, value: str) -> list[tuple[str, str]]:
+def cpu(where: Group, value: str, main: int) -> list[tuple[str, str]]:
     """So many cores. Raises Failed where it has no more as it is, and OSError."""
-    cores = float(value)
+    cores, there = float(value), len(os.sched_getaffinity(main))
     if where.unified:
         quota, period = where.read("cpu.max").split()
         wanted = [("cpu.max", f"{max(LEAST_US, round(cores * int(period)))} {period}")]
@@ -187,48 +206,74 @@ def cpu(where: Group, value: str) -> list[tuple[str, str]]:
         wanted = [("cpu.cfs_quota_us", str(max(LEAST_US, round(cores * int(period)))))]
         before = int(quota) / int(period) if int(quota) > 0 else 0.0
     if 0.0 < before <= cores:
-        raise Failed(f"it is limited to {before:g} CPUs as it is")
+        raise Failed(f"it is limited to {before:g} CPUs as it is: {cores:g} would limit nothing")
+    if cores >= there:
+        raise Failed(f"it has {there} CPUs to run on as it is: {cores:g} would limit nothing")
     return wanted
 
 
-def memory(where: Group, value: str) -> list[tuple[str, str]]:
+def memory(where: Group, value: str, _main: int = 0) -> list[tuple[str, str]]:
     """So many bytes, with no swap beside them. Raises Failed where it has no more as it is, and OSError."""
     main, swap = ("memory.max", "memory.swap.max") if where.unified else MEMORY
-    value, before = str(int(value) // PAGE * PAGE), where.read(main)
-    if before != "max" and int(before) <= int(value):
-        raise Failed(f"it is limited to {before} bytes as it is")
-    wanted = [(main, value)]
+    before, there = where.read(main), os.sysconf("SC_PHYS_PAGES") * PAGE
+    whole = there if unlimited(before) else min(int(before), there)
+    most = int(whole * float(value[:-1]) / 100) if value.endswith("%") else int(value)
+    most = most // PAGE * PAGE
+    if most >= whole:
+        limited = f"it is limited to {before}" if whole < there else f"this machine has {there}"
+        raise Failed(f"{limited} bytes as it is: {most} would limit nothing")
+    if most < LEAST_MEMORY:
+        raise Failed(f"{value} of {whole} bytes are {most}: at least {LEAST_MEMORY} are due")
+    wanted = [(main, str(most))]
     if where.has(swap):
-        wanted.append((swap, "0" if where.unified else value))
+        wanted.append((swap, "0" if where.unified else str(most)))
     return wanted
 
 
-def pids(where: Group, value: str) -> list[tuple[str, str]]:
+def pids(where: Group, value: str, _main: int = 0) -> list[tuple[str, str]]:
     """So many more than there are now. Raises Failed where no more fit as it is, and OSError."""
     most = int(where.read("pids.current")) + int(value)
     before = where.read("pids.max")
     if before != "max" and int(before) <= most:
-        raise Failed(f"it is limited to {before} processes as it is")
+        raise Failed(f"it is limited to {before} processes as it is: {most} would limit nothing")
+    with open(PID_MAX, encoding="ascii") as file:  # noqa: PTH123  # pathlib takes long to import
+        there = int(file.read())
+    if there <= most:
+        raise Failed(f"this machine has at most {there} processes as it is: {most} would limit nothing")
     return [("pids.max", str(most))]
 
 
-PLANS = {"cpu": cpu, "memory": memory, "pids": pids}
+PLANS: dict[str, Callable[[Group, str, int], list[tuple[str, str]]]] = {"cpu": cpu, "memory": memory, "pids": pids}
 
 
 # ---------------------------------------------------------------- put and remove
 
 
-def put(fault: str, kind: str, value: str, container: str) -> None:
-    """Keep what is there, then set the limit. Raises Failed."""
-    where = group(container, kind)
+def put(fault: str, kind: str, value: str, container: str) -> Group:
+    """Keep what is there, then set the limit; the cgroup that has it. Raises Failed.
+
+    Put once more, it is set anew where somebody else has changed it since: theirs is what is set back then.
+    """
+    main = main_process(container)
+    if main is None:
+        raise Failed(NOT_SEEN)
+    where = group_in(main.cgroups, kind, container)
     if where is None:
-        raise Failed("no process of this container is seen from here: is it running on this very host?")
+        raise Failed(f"its {kind} is not limited by a cgroup here")
     try:
-        wanted = PLANS[kind](where, value)
-        before = [(name, where.read(name)) for name, _ in wanted]
+        told = where.record(kind)
+        if told is not None and told.get("fault") == fault:
+            theirs, flags = dict(where.foreign(told["wanted"])), os.XATTR_REPLACE
+            if not theirs:
+                return where
+            wanted = PLANS[kind](where, value, main.pid) if told["wanted"][0][0] in theirs else told["wanted"]
+            before = [(name, theirs.get(name, text)) for name, text in told["before"]]
+        else:
+            wanted, flags = PLANS[kind](where, value, main.pid), os.XATTR_CREATE
+            before = [(name, where.read(name)) for name, _ in wanted]
     except OSError as error:
         raise Failed(f"its {kind} cannot be limited here: {error.strerror}: {error.filename}") from None
-    where.keep(kind, {"fault": fault, "before": before, "wanted": wanted})
+    where.keep(kind, {"fault": fault, "before": before, "wanted": wanted}, flags)
     try:
         for name, text in wanted:
             where.write(name, text)
@@ -236,23 +281,34 @@ def put(fault: str, kind: str, value: str, container: str) -> None:
         restore(where, before)
         where.forget(kind)
         raise
+    return where
 
 
-def remove(fault: str, container: str) -> None:
-    """Set back what this fault set, whatever kind it is; nothing where it set nothing. Raises Failed."""
+def remove(fault: str, container: str) -> str:
+    """Set back what this fault set, whatever kind it is; nothing where it set nothing. Raises Failed.
+
+    What somebody else has changed since is theirs: says what that is.
+    """
+    left = []
     for kind in KINDS:
         where = group(container, kind)
         told = where.record(kind) if where is not None else None
         if where is None or told is None or fault not in {told.get("fault"), ALL}:
             continue
         try:
-            # What somebody else has changed since is theirs.
-            ours = {name for name, text in told["wanted"] if same(where.read(name), text)}
-            restore(where, [(name, text) for name, text in told["before"] if name in ours])
+            theirs = dict(where.foreign(told["wanted"]))
+            restore(where, [(name, text) for name, text in told["before"] if name not in theirs])
             where.forget(kind)
+            left += changed(list(theirs.items()))
         except OSError as error:
             if os.path.exists(where.folder):  # noqa: PTH110  # pathlib takes long to import
                 raise Failed(f"its {kind} could not be set back: {error.strerror}") from None
+    return f"{LEFT}{', '.join(left)}" if left else ""
+
+
+def changed(theirs: list[tuple[str, str]]) -> list[str]:
+    """What somebody else has set, for a person."""
+    return [f"{name} was set to {'max' if unlimited(now) else now} by somebody else" for name, now in theirs]
 
 
 def restore(where: Group, before: list[tuple[str, str]]) -> None:
@@ -264,17 +320,39 @@ def restore(where: Group, before: list[tuple[str, str]]) -> None:
 def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
     match sys.argv[1:]:
-        case ["put", fault, kind, value, container] if kind in KINDS and known(container):
-            work: Callable[[], None] = partial(put, fault, kind, value, container)
+        case ["put", *words] if can_be_put(words):
+            fault, kind, value, _, container = words
+            work: Callable[[], object] = partial(put, fault, kind, value, container)
         case ["remove", fault, container] if known(container):
-            work = partial(remove, fault, container)
+            work = partial(say_left, fault, container)
+        case ["hold"]:
+            # Loaded by nobody else: it takes its time.
+            from actors.docker.programs.limits_held import hold
+
+            return hold()
         case _:
-            sys.stderr.write("usage: limits.py put FAULT KIND VALUE CONTAINER_ID | remove FAULT CONTAINER_ID\n")
+            usage = "put FAULT KIND VALUE ON_CHANGE CONTAINER_ID | remove FAULT CONTAINER_ID | hold"
+            sys.stderr.write(f"usage: limits.py {usage}\n")
             return USAGE
     return done(work, container)
 
 
-def done(work: Callable[[], None], container: str) -> int:
+def say_left(fault: str, container: str) -> None:
+    """Remove, and say what is left to somebody else. Raises Failed."""
+    left = remove(fault, container)
+    if left:
+        sys.stdout.write(f"{left}\n")
+
+
+def can_be_put(words: list[str]) -> bool:
+    """Whether these are FAULT KIND VALUE ON_CHANGE CONTAINER_ID."""
+    if len(words) != PUT_WORDS:
+        return False
+    _, kind, _, on_change, container = words
+    return kind in KINDS and on_change in ON_CHANGE and known(container)
+
+
+def done(work: Callable[[], object], container: str) -> int:
     """How a program ends that does this to a container: 0, or 1 with one line that says why it could not be done."""
     try:
         work()

@@ -9,7 +9,7 @@ import os
 from typing import Final
 
 from actors.docker.programs import limits
-from actors.docker.programs.crash import STARTED, cgroup_of, started
+from actors.docker.programs.crash import NOT_SEEN, STARTED, cgroup_of, started
 from actors.docker.programs.limits import Failed, Group
 
 FREE_SHARE: Final = 0.9
@@ -26,7 +26,7 @@ class Target:
         """Look for it. Raises Failed."""
         main = limits.main_process(container)
         if main is None:
-            raise Failed("no process of this container is seen from here: is it running on this very host?")
+            raise Failed(NOT_SEEN)
         self.container = container
         self.since, self.pid, self.lines = main
         self.groups = [found for found in map(self._group, self.lines) if found is not None]

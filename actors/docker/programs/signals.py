@@ -26,11 +26,10 @@ from functools import partial
 from typing import NamedTuple
 
 from actors.docker.programs import limits
-from actors.docker.programs.crash import STARTED, cgroup_of, cgroups, send
+from actors.docker.programs.crash import NOT_SEEN, STARTED, cgroup_of, cgroups, send
 from actors.docker.programs.limits import USAGE, Failed, done, known
 from actors.docker.programs.running import asked_in
 
-UNSEEN = "no process of this container is seen from here: is it running on this very host?"
 USED = "usage: signals.py kill BY TEXT SIGNAL ID | put FAULT BY TEXT MARK ID | remove FAULT ID\n"
 KEPT = "frozen."
 """Begins the kind of what is kept on the cgroup; the fault ends it."""
@@ -103,7 +102,7 @@ def living(container: str) -> list[Process]:
     """Its own processes, whatever their state. Raises Failed where none is seen."""
     inside = [pid for pid, cgroup in cgroups().items() if container in cgroup]
     if not inside:
-        raise Failed(UNSEEN)
+        raise Failed(NOT_SEEN)
     found = [each for each in map(look, inside) if each is not None and each.state not in OVER]
     return [each for each in found if asked_in(each.words) is None]
 
@@ -156,7 +155,7 @@ def put(fault: str, by: str, text: str, mark: str, container: str) -> None:
     """Stop all that match and are not stopped yet. Raises Failed, and then none is stopped by this fault."""
     where = limits.group(container, HIERARCHY)
     if where is None:
-        raise Failed(UNSEEN)
+        raise Failed(NOT_SEEN)
     try:
         stop(where, fault, (by, text, mark), container)
     except Failed:

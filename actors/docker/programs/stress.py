@@ -20,22 +20,19 @@ import sys
 if not __package__:  # started as a file: the others are found from the folder that holds the package
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))  # noqa: PTH100  # pathlib takes long to import
 
-import json
 import re
 import select
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
+from actors.docker.programs.holding import answer, news, serve
 from actors.docker.programs.killings import Killings, Tell
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
 from actors.docker.programs.load_target import Target
 from actors.docker.programs.running import expires, remove
 from actors.docker.programs.running import start as start_program
-
-PATIENCE_S = 8.0
-"""How long `hold` waits for a sign of life of whoever feeds it."""
 
 SHOWN_S = 12.0
 """How long the accounting may take to show a stressor."""
@@ -52,7 +49,6 @@ VALUES = {
 
 PUT_WORDS = 5
 STRESSORS = os.path.abspath(f"{__file__}/../stressors.py")  # noqa: PTH100  # pathlib takes long to import
-INPUT = 0
 KILLED = "the stressor was killed, not the container: more memory than its limit leaves"
 ENDED = "the stressor has ended: the container has, or its deadline is past"
 Answer = Callable[[int, str], None]
@@ -278,31 +274,7 @@ def can_be_put(words: list[str]) -> bool:
 def hold() -> int:
     """Serve standard input until it ends, nobody gives a sign of life any more, or a signal comes."""
     stress = Stress(answer, news, held=True)
-    awake_read, awake_write = os.pipe()
-    os.set_blocking(awake_write, False)
-    signal.set_wakeup_fd(awake_write)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)
-    say({"ready": True})
-    rest = b""
-    heard = time.monotonic()
-    while True:
-        readable = wait(stress, [INPUT, awake_read])
-        if awake_read in readable:
-            break
-        if INPUT not in readable:
-            if time.monotonic() - heard > PATIENCE_S:
-                break
-            continue
-        chunk = os.read(INPUT, 65536)
-        if not chunk:
-            break
-        heard = time.monotonic()
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            request = json.loads(line)
-            if "ask" in request:
-                stress.ask(request["id"], [str(word) for word in request["ask"]])
+    serve(stress.ask, partial(wait, stress))
     stress.end()
     return OK
 
@@ -331,24 +303,6 @@ def once(argv: list[str]) -> int:
     if answers[0]:
         sys.stderr.write(f"{answers[0]}\n")
     return FAILED if answers[0] else OK
-
-
-def answer(number: int, error: str) -> None:
-    """What became of what was asked under this number; no error where it is done."""
-    say({"id": number, "exit": FAILED if error else OK, "out": "", "error": error})
-
-
-def news(event: str, container: str, text: str) -> None:
-    """What nobody asked for."""
-    say({"news": event, "container": container, "text": text})
-
-
-def say(told: dict[str, Any]) -> None:
-    """One line of output. Nobody may be there any more to hear it."""
-    try:
-        os.write(1, json.dumps(told).encode() + b"\n")
-    except OSError:
-        sys.stderr.write("nobody listens\n")
 
 
 def main() -> int:

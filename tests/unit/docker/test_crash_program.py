@@ -29,5 +29,5 @@ def test_a_container_that_is_not_here_is_named() -> None:
     done = crash("--", NOBODY)
     assert done.returncode == 1
     assert done.stderr == (
-        f"{NOBODY[:12]}: no process of this container is seen from here: is it running on this very host?\n"
+        f"{NOBODY[:12]}: no process of this container is seen from here: it is down, or runs on another machine\n"
     )

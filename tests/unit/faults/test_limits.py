@@ -6,9 +6,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from coordinator.faults.catalogue import AnyFault
-from coordinator.faults.commands import FAULT, HELPER_IMAGE
+from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.limits import LIMITS_PROGRAM, CgroupFault
+from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Succeeded
 
 FAULTS: TypeAdapter[object] = TypeAdapter(AnyFault)
@@ -40,7 +40,7 @@ def test_a_helper_writes_it_and_sets_it_back(fields: dict[str, object], asked: t
     (target,) = fault(**fields).plan([container()]).filled({FAULT: "f-1"}).targets
 
     program = target.inject.argv.index(LIMITS_PROGRAM)
-    assert target.inject.argv[program + 1 :] == ("put", "f-1", *asked, "c" * 64)
+    assert target.inject.argv[program + 1 :] == ("put", "f-1", *asked, "end", "c" * 64)
     assert target.undo is not None
     assert target.undo.command.argv[program + 1 :] == ("remove", "f-1", "c" * 64)
     assert target.inject.argv[:program] == target.undo.command.argv[:program]

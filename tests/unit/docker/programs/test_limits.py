@@ -34,8 +34,7 @@ def cgroup(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     kept: dict[tuple[str, str], bytes] = {}
 
     def keep(folder: str, name: str, value: bytes, flags: int) -> None:
-        assert flags == os.XATTR_CREATE
-        if (folder, name) in kept:
+        if flags == os.XATTR_CREATE and (folder, name) in kept:
             raise FileExistsError
         kept[folder, name] = value
 
@@ -107,9 +106,52 @@ def test_what_somebody_else_has_written_since_is_left(cgroup: Path) -> None:
     where = limits.group(ID, "pids")
     assert where is not None
     where.write("pids.max", "77")
-    limits.remove("f1", ID)
+    assert limits.remove("f1", ID) == f"{limits.LEFT}pids.max was set to 77 by somebody else"
     assert files(cgroup)["pids.max"] == "77"
     assert where.record("pids") is None
+    assert limits.remove("f1", ID) == ""
+
+
+def test_put_once_more_it_is_set_anew(cgroup: Path) -> None:
+    """Where it is what it was set to, nothing is done; theirs is what is set back where somebody else has changed it,
+    and is not given more than they wanted.
+    """
+    limits.put("f1", "memory", "67108864", ID)
+    during = files(cgroup)
+    where = limits.put("f1", "memory", "67108864", ID)
+    assert files(cgroup) == during
+    main = "memory.max" if "memory.max" in during else "memory.limit_in_bytes"
+    where.write(main, "134217728")
+    limits.put("f1", "memory", "67108864", ID)
+    assert files(cgroup) == during
+    limits.remove("f1", ID)
+    assert files(cgroup)[main] == "134217728"
+
+    limits.put("f1", "memory", "67108864", ID)
+    where.write(main, "33554432")
+    with pytest.raises(limits.Failed, match="33554432 bytes as it is"):
+        limits.put("f1", "memory", "67108864", ID)
+    assert limits.remove("f1", ID) == f"{limits.LEFT}{main} was set to 33554432 by somebody else"
+
+
+def test_what_limits_nothing_is_refused(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much as the machine has is no limit where there is none; a share of nothing else is of the machine."""
+    before = files(cgroup)
+    cpus, pages = len(os.sched_getaffinity(0)), os.sysconf("SC_PHYS_PAGES")
+    monkeypatch.setattr(limits, "PID_MAX", str(cgroup / "pid_max"))
+    (cgroup / "pid_max").write_text("32768")
+    too_much = [("cpu", str(cpus), "CPUs to run on"), ("memory", str(pages * limits.PAGE), "this machine has")]
+    for kind, value, says in [*too_much, ("pids", "32768", "this machine has at most 32768")]:
+        with pytest.raises(limits.Failed, match=f"{says}.*would limit nothing"):
+            limits.put("f1", kind, value, ID)
+    with pytest.raises(limits.Failed, match="at least 6291456 are due"):
+        limits.put("f1", "memory", "0.0001%", ID)
+    (cgroup / "pid_max").unlink()
+    assert files(cgroup) == before
+
+    limits.put("f1", "memory", "50%", ID)
+    main = "memory.max" if "memory.max" in before else "memory.limit_in_bytes"
+    assert files(cgroup)[main] == str(pages * limits.PAGE // 2 // limits.PAGE * limits.PAGE)
 
 
 def test_whoever_knows_no_fault_sets_all_back(cgroup: Path) -> None:
