@@ -108,3 +108,36 @@ def test_they_are_set_back_after_a_crash(served: Coordinator, containers: Sandbo
     eventually(lambda: files(target) == before, "the undo")
     eventually(lambda: served.execution(execution_id)["undo"] == "complete", "the record")
     assert runs(target, *FORK)
+
+
+def test_what_somebody_else_changes_meanwhile_is_told_and_theirs(served: Coordinator, containers: Sandbox) -> None:
+    """`docker update`, after which one limit stays as it is then and the other is set anew: told, and afterwards all is
+    as the update made it. What the kernel kills under the limit is told as well, and the container runs on.
+    """
+    target = containers.run("updated", options=["--cpus", "1.5", "--memory", "256m", "--memory-swap", "256m"])
+    cpu: dict[str, object] = {"type": "cpu_limit", "cpus": "0.25"}
+    memory: dict[str, object] = {"type": "memory_limit", "limit": "32m", "on_target_restart": "reapply"}
+    execution_id = put(served, target, [cpu, memory])
+
+    def told(event: str) -> list[str]:
+        return [each["text"] for each in served.execution(execution_id)["timeline"] if each["event"] == event]
+
+    limited = files(target)
+    docker("update", "--cpus", "1.2", "--memory", "128m", "--memory-swap", "128m", target.id)
+    eventually(lambda: told("fault_reapplied") and len(told("fault_interrupted")) > 1, "what was changed")
+    assert all(text.endswith("by somebody else") for text in told("fault_interrupted"))
+    now = files(target)
+    assert {name for name in limited if now[name] != limited[name]} <= {"cpu/cpu.cfs_quota_us", "/cpu.max"}
+    assert now != limited
+    assert not runs(target, *FILL)
+    eventually(lambda: told("target_out_of_memory"), "what the kernel killed")
+    assert target.status == "running"
+    served.call("DELETE", f"/api/v1/executions/{execution_id}")
+    eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
+    found = served.execution(execution_id)
+    assert found["undo"] == "complete"
+    (left,), (back,) = ([target["outcome"] for target in fault["targets"]] for fault in found["faults"])
+    assert left == "effective; changed by somebody else since: left as it is"
+    assert back == "effective; put back"
+    fresh = containers.run("alike", options=["--cpus", "1.2", "--memory", "128m", "--memory-swap", "128m"])
+    assert files(target) == files(fresh)

@@ -249,10 +249,10 @@ PLANS: dict[str, Callable[[Group, str, int], list[tuple[str, str]]]] = {"cpu": c
 # ---------------------------------------------------------------- put and remove
 
 
-def put(fault: str, kind: str, value: str, container: str) -> Group:
+def put(fault: str, kind: str, value: str, container: str, *, anew: bool = False) -> Group:
     """Keep what is there, then set the limit; the cgroup that has it. Raises Failed.
 
-    Put once more, it is set anew where somebody else has changed it since: theirs is what is set back then.
+    Put once more, it is refused where somebody else has changed it since, or set `anew`: theirs is set back then.
     """
     main = main_process(container)
     if main is None:
@@ -266,6 +266,8 @@ def put(fault: str, kind: str, value: str, container: str) -> Group:
             theirs, flags = dict(where.foreign(told["wanted"])), os.XATTR_REPLACE
             if not theirs:
                 return where
+            if not anew:
+                raise Failed(", ".join(changed(list(theirs.items()))))
             wanted = PLANS[kind](where, value, main.pid) if told["wanted"][0][0] in theirs else told["wanted"]
             before = [(name, theirs.get(name, text)) for name, text in told["before"]]
         else:
@@ -321,8 +323,8 @@ def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
     match sys.argv[1:]:
         case ["put", *words] if can_be_put(words):
-            fault, kind, value, _, container = words
-            work: Callable[[], object] = partial(put, fault, kind, value, container)
+            fault, kind, value, on_change, container = words
+            work: Callable[[], object] = partial(put, fault, kind, value, container, anew=on_change == "reapply")
         case ["remove", fault, container] if known(container):
             work = partial(say_left, fault, container)
         case ["hold"]:

@@ -49,7 +49,7 @@ class Kept:
         """Of the cgroup, by their ids, and whether each is a stressor of ours."""
 
     def _put(self) -> Group:
-        return put(self.fault, self.kind, self.value, self.container)
+        return put(self.fault, self.kind, self.value, self.container, anew=self.reapplied)
 
     def look(self, tell: Tell) -> bool:
         """Tell what has happened since; whether it is still to be looked after."""

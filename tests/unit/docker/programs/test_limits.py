@@ -8,51 +8,9 @@ from pathlib import Path
 import pytest
 
 from actors.docker.programs import limits
+from tests.unit.docker.programs.pretended_cgroup import ID, files, pretended_cgroup
 
-ID = "0123456789ab" * 5
-V1 = {
-    "cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "pids.current": "3", "pids.max": "max",
-    "memory.limit_in_bytes": "9223372036854771712", "memory.memsw.limit_in_bytes": "9223372036854771712",
-}  # fmt: skip
-V2 = {"cpu.max": "max 100000", "memory.max": "max", "memory.swap.max": "max", "pids.current": "3", "pids.max": "max"}
-
-
-@pytest.fixture(params=[False, True], ids=["v1", "v2"])
-def cgroup(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cgroup of a container whose init has made one of its own inside; its attributes are kept in memory."""
-    unified: bool = request.param
-    path = f"/system.slice/docker-{ID}.scope"
-    lines = [f"0::{path}/init.scope"] if unified else [f"{n}:{name}:{path}" for n, name in enumerate(limits.KINDS, 1)]
-    monkeypatch.setattr(limits, "GROUPS", str(tmp_path))
-    monkeypatch.setattr(limits, "cgroups", lambda: {os.getpid(): "\n".join(lines), 1: "0::/"})
-    folders = [tmp_path / path[1:]] if unified else [tmp_path / name / path[1:] for name in limits.KINDS]
-    for folder in folders:
-        folder.mkdir(parents=True)
-        for name, text in (V2 if unified else V1).items():
-            if unified or name.startswith(folder.relative_to(tmp_path).parts[0]):
-                (folder / name).write_text(text)
-    kept: dict[tuple[str, str], bytes] = {}
-
-    def keep(folder: str, name: str, value: bytes, flags: int) -> None:
-        if flags == os.XATTR_CREATE and (folder, name) in kept:
-            raise FileExistsError
-        kept[folder, name] = value
-
-    def get(folder: str, name: str) -> bytes:
-        try:
-            return kept[folder, name]
-        except KeyError:
-            raise OSError from None
-
-    monkeypatch.setattr(os, "setxattr", keep)
-    monkeypatch.setattr(os, "getxattr", get)
-    monkeypatch.setattr(os, "removexattr", lambda folder, name: kept.pop((folder, name)))
-    return tmp_path
-
-
-def files(folder: Path) -> dict[str, str]:
-    """Every file of the cgroups."""
-    return {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()}
+cgroup = pytest.fixture(params=[False, True], ids=["v1", "v2"])(pretended_cgroup)
 
 
 def alike(found: dict[str, str], before: dict[str, str]) -> bool:
@@ -113,8 +71,8 @@ def test_what_somebody_else_has_written_since_is_left(cgroup: Path) -> None:
 
 
 def test_put_once_more_it_is_set_anew(cgroup: Path) -> None:
-    """Where it is what it was set to, nothing is done; theirs is what is set back where somebody else has changed it,
-    and is not given more than they wanted.
+    """Where it is what it was set to, nothing is done. Where somebody else has changed it, theirs is what is set back,
+    and never less than what is asked for.
     """
     limits.put("f1", "memory", "67108864", ID)
     during = files(cgroup)
@@ -122,7 +80,9 @@ def test_put_once_more_it_is_set_anew(cgroup: Path) -> None:
     assert files(cgroup) == during
     main = "memory.max" if "memory.max" in during else "memory.limit_in_bytes"
     where.write(main, "134217728")
-    limits.put("f1", "memory", "67108864", ID)
+    with pytest.raises(limits.Failed, match=f"{main} was set to 134217728 by somebody else"):
+        limits.put("f1", "memory", "67108864", ID)
+    limits.put("f1", "memory", "67108864", ID, anew=True)
     assert files(cgroup) == during
     limits.remove("f1", ID)
     assert files(cgroup)[main] == "134217728"
@@ -130,7 +90,7 @@ def test_put_once_more_it_is_set_anew(cgroup: Path) -> None:
     limits.put("f1", "memory", "67108864", ID)
     where.write(main, "33554432")
     with pytest.raises(limits.Failed, match="33554432 bytes as it is"):
-        limits.put("f1", "memory", "67108864", ID)
+        limits.put("f1", "memory", "67108864", ID, anew=True)
     assert limits.remove("f1", ID) == f"{limits.LEFT}{main} was set to 33554432 by somebody else"
 
 
