@@ -135,7 +135,7 @@ def test_what_somebody_else_changes_meanwhile_is_told_and_theirs(served: Coordin
     assert len(told("fault_interrupted")) > 1
     assert all(text.endswith("by somebody else") for text in told("fault_interrupted"))
     assert not runs(target, *FILL)
-    eventually(lambda: told("target_out_of_memory"), "what the kernel killed")
+    eventually(lambda: bool(told("target_out_of_memory")), "what the kernel killed")
     assert target.status == "running"
     served.call("DELETE", f"/api/v1/executions/{execution_id}")
     eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
