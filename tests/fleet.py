@@ -133,10 +133,12 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(*names: str, seed: int = 1, undo_deadline_s: float = 60.0) -> AsyncIterator[Fleet]:
-    """An engine with these containers up, and all that plays on it."""
+async def fleet(
+    *names: str, seed: int = 1, undo_deadline_s: float = 60.0, ahead_s: float = 0.0
+) -> AsyncIterator[Fleet]:
+    """An engine with these containers up, its clock so many seconds ahead, and all that plays on it."""
     clock = LoopClock()
-    async with SimulatedEngine(clock, Random(seed)) as engine:
+    async with SimulatedEngine(LoopClock(ahead_s), Random(seed)) as engine:
         for name in names:
             engine.add(name)
         runner, ledger = Watched(engine.runner), FailingLedger()

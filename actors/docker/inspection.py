@@ -66,6 +66,7 @@ def engine_info(info: Json, endpoint: str, api_version: str) -> EngineInfo:
         kernel=info.get("KernelVersion", ""),
         cgroup_version=info.get("CgroupVersion", ""),
         cgroup_driver=info.get("CgroupDriver", ""),
+        time=info.get("SystemTime", ""),
     )
 
 

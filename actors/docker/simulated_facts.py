@@ -41,7 +41,7 @@ class SimulatedFacts:
     async def engine(self) -> EngineInfo:
         """Which engine it is."""
         await self._answer(1)
-        return self._engine.info
+        return self._engine.info.model_copy(update={"time": self._engine.clock.now().isoformat()})
 
     async def containers(self, ids: Collection[str] | None = None) -> tuple[ContainerFacts, ...]:
         """All containers, or those of `ids` that still exist, sorted by name."""

@@ -36,6 +36,8 @@ class EngineInfo(Value):
     kernel: str = ""
     cgroup_version: str = ""
     cgroup_driver: str = ""
+    time: str = ""
+    """What its clock read when it answered, in RFC 3339; empty where it does not say."""
 
 
 class NetworkAttachment(Value):

@@ -134,9 +134,16 @@ class Undo(Value):
     each run what it puts back.
     """
 
+    def left(self) -> Undo:
+        """The same where somebody else has undone what was done: nothing is owed but what is mended. Whatever comes
+        after, as the same state once more, is not ours.
+        """
+        return self.model_copy(update={"needed_in": (), "attaches": "", "any_run": False})
+
     def shown(self) -> tuple[str, ...]:
         """Its commands for a person, in their order."""
-        return tuple(command.shown() for command in (self.command, self.mend) if command is not None)
+        commands = (self.command if self.needed_in else None, self.mend)
+        return tuple(command.shown() for command in commands if command is not None)
 
     def to_mend(self, container: ContainerFacts | None) -> bool:
         """Whether `mend` has something to put back in the container as it is."""

@@ -1,4 +1,5 @@
-"""Watches for the effect of what was just fired: when each target was first seen to be hit, and which run it was."""
+"""Watches for the effect of what was just fired: when each target was first seen to be hit, by us, and which run it was.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerFacts, EngineEvent
 from coordinator.faults.looks import RunEnded, SignalSeen, StateIs, Succeeded, Undo, seen, seen_in_state
 from coordinator.faults.model import TargetPlan
+from coordinator.faults.refusals import done_to, refusal
 from coordinator.ports import Clock, EngineFacts
+from coordinator.scenarios.whose import changed_before
 
 SEEN_WITHIN_S: Final = 5.0
 """How long after its command ended an effect may take to be seen."""
@@ -28,6 +31,9 @@ FIRST_LOOK_S: Final = 0.005
 LONGEST_LOOK_S: Final = 0.25
 EVENT_MARGIN: Final = timedelta(seconds=1)
 """The engine's clock and ours may differ by this much."""
+
+ANSWERING: Final = frozenset({"pause", "kill", "run"})
+"""Commands that succeed only where they did it themselves; a stop of what is down succeeds too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,17 @@ def refused(target: TargetPlan, ran: Mapping[Command, Outcome]) -> bool:
 
 
 def owed(
-    undos: Iterable[Undo], targets: Sequence[TargetPlan], ran: Mapping[Command, Outcome], runs: Mapping[str, str]
+    undos: Iterable[Undo],
+    targets: Sequence[TargetPlan],
+    ran: Mapping[Command, Outcome],
+    runs: Mapping[str, str],
+    spared: Collection[str],
 ) -> tuple[Undo, ...]:
     """The undos after what was run: none where nothing was done, and no waiting where nothing more comes of it.
 
-    `runs`: when the run that was really hit began, by container id.
+    `runs`: when the run that was really hit began, by container id. `spared`: see `Watch.spared`.
     """
-    nothing_done = {target.container_id for target in targets if outcome_of(target, ran).nothing_done}
+    nothing_done = {target.container_id for target in targets if outcome_of(target, ran).nothing_done}.union(spared)
     over = {target.container_id for target in targets if refused(target, ran)}
     return tuple(
         undo.model_copy(
@@ -94,31 +104,63 @@ class Watch:
         targets: Sequence[TargetPlan],
         ran: Mapping[Command, Outcome],
         fired_at: datetime,
+        armed_at: datetime | None,
     ) -> None:
-        """`ran` is what was run and how it ended."""
+        """`ran` is what was run and how it ended; they were looked at last when the fault was armed."""
         self._facts = facts
         self._clock = clock
         self._targets = targets
         self._outcomes = {target.container_id: outcome_of(target, ran) for target in targets}
         self._fired_at = fired_at
+        self._armed_at = armed_at
         self._hit: Effects = {}
+        self.spared: dict[str, str] = {}
+        """By container id, why nothing was done to it, nor will be: it was found as somebody else had made it."""
 
     async def effects(self) -> Effects:
         """Look until all targets are hit or the time is up. Raises EngineUnreachable."""
+        for target in self._targets:
+            if not isinstance(target.effect, Succeeded):
+                why = refusal(target.inject, self._outcomes[target.container_id], target.container_id)
+                self.spared |= {target.container_id: f"nothing was done: {why}"} if why else {}
         pause = FIRST_LOOK_S
         ok = all(outcome.ok for outcome in self._outcomes.values())
         with anyio.move_on_after(SEEN_WITHIN_S if ok else SEEN_AFTER_FAILURE_S):
-            while True:
+            while self._waiting():
                 await self._look()
                 if all(isinstance(target.effect, Succeeded) for target in self._waiting()):
                     # How a command ended is known at the first look.
                     break
                 await anyio.sleep(pause)
                 pause = min(pause * 2, LONGEST_LOOK_S)
+        await self._leave_out_what_others_did()
         return dict(self._hit)
 
     def _waiting(self) -> list[TargetPlan]:
-        return [target for target in self._targets if target.container_id not in self._hit]
+        known = self._hit.keys() | self.spared.keys()
+        return [target for target in self._targets if target.container_id not in known]
+
+    async def _leave_out_what_others_did(self) -> None:
+        """Of what looks like the effect, where the command does not say that it is its own."""
+        unsure = {
+            target.container_id
+            for target in self._targets
+            if isinstance(target.effect, StateIs | RunEnded)
+            and target.container_id in self._hit
+            and not (target.inject.argv[0] in ANSWERING and self._done_to(target.container_id))
+        }
+        if not unsure:
+            return
+        found = await self._facts.containers(unsure)
+        theirs = await changed_before(found, self._armed_at, self._fired_at, self._facts, self._clock)
+        for container_id in theirs:
+            del self._hit[container_id]
+            if self._done_to(container_id):
+                state = next(each.state for each in found if each.id == container_id)
+                self.spared[container_id] = f"somebody else was first, it was {state} before its time: left as it is"
+
+    def _done_to(self, container_id: str) -> bool:
+        return done_to(self._outcomes[container_id], container_id)
 
     async def _look(self) -> None:
         """The cheap look first: it is what the measured time from due to effect ends with."""

@@ -6,6 +6,7 @@ What happened is read from the containers as they are; the engine's events only 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -106,6 +107,7 @@ class _Following:
     async def look(self) -> None:
         """Once. Raises EngineUnreachable, Refused."""
         injection = self._injection
+        looked_at = injection.tools.clock.now()
         around = await injection.look_around()
         containers = {each.id: each for each in around.of(injection.spec.aims())}
         again = []
@@ -118,7 +120,7 @@ class _Following:
             if container is not None and anew and container.state is ContainerState.RUNNING:
                 again.append(container)
         if again and injection.spec.on_target_restart == "reapply":
-            await self._reapply(again, around)
+            await self._reapply(again, around, looked_at)
         if injection.spec.peers():
             await self._readdress(tuple(containers.values()), around)
 
@@ -136,7 +138,9 @@ class _Following:
         text = what_happened(target, container)
         injection.tell("fault_interrupted", text, fault=injection.id, target=target.name)
 
-    async def _reapply(self, containers: Sequence[ContainerFacts], around: Surroundings) -> None:
+    async def _reapply(
+        self, containers: Sequence[ContainerFacts], around: Surroundings, looked_at: datetime
+    ) -> None:
         """On the new run, its undo durable first."""
         injection = self._injection
         plan = injection.planned(containers, around)
@@ -152,15 +156,18 @@ class _Following:
         commands, fired_at = injection.commands(plan), injection.tools.clock.now()
         outcomes = await run_all(injection.tools.runner, commands)
         ran = dict(zip(commands, outcomes, strict=True))
-        watch = Watch(injection.tools.facts, injection.tools.clock, plan.targets, ran, fired_at)
+        watch = Watch(injection.tools.facts, injection.tools.clock, plan.targets, ran, fired_at, looked_at)
         effects = await watch.effects()
         over = {target.container_id for target in plan.targets if refused(target, ran)}
-        unseen = tuple(sorted(ids - effects.keys() - over))
-        await injection.save(injection.armed_row.model_copy(update={"unsettled": unseen}))
+        unseen = tuple(sorted(ids - effects.keys() - over - watch.spared.keys()))
+        row = injection.armed_row
+        undos = tuple(undo.left() if undo.container_id in watch.spared else undo for undo in row.undos)
+        await injection.save(row.model_copy(update={"undos": undos, "unsettled": unseen}))
         failed = next((failure_text(outcome) for outcome in outcomes if not outcome.ok), "no effect was seen")
         for target in plan.targets:
             if target.container_id not in effects:
-                injection.tell("fault_not_reapplied", failed, fault=injection.id, target=target.name)
+                why = watch.spared.get(target.container_id, failed)
+                injection.tell("fault_not_reapplied", why, fault=injection.id, target=target.name)
                 continue
             since = self._interrupted.pop(target.container_id)
             gap_s = effects[target.container_id].monotonic - since

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 
@@ -19,7 +19,7 @@ from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavaila
 from coordinator.faults.commands import FAULT, MARK, Command, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import DOWN
-from coordinator.faults.looks import Succeeded
+from coordinator.faults.looks import RunsAnew, Succeeded
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
@@ -27,6 +27,7 @@ from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, owed
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
+from coordinator.scenarios.telling import Meter, Tell
 from coordinator.scenarios.turns import turn
 from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
 
@@ -36,30 +37,6 @@ LEAD_S: Final = 2.0
 GONE: Final = "no longer exists"
 FIRE_LEAD_S: Final = 0.1
 """How long before its time a fault is written down as fired, so that nothing slow stands between time and command."""
-
-
-class Tell(Protocol):
-    """Puts something that happened on the execution's timeline."""
-
-    def __call__(self, event: str, text: str = "", *, fault: str | None = None, target: str | None = None) -> None:
-        """Record it now, without waiting."""
-        ...
-
-
-class Meter(Protocol):
-    """Counts and times; never waits and never fails. All times are seconds."""
-
-    def fault_injected(self, fault_type: str, outcome: str, inject_s: float | None = None) -> None:
-        """Count a fault by the state its injection ended in; `inject_s` is from its due time to its first effect."""
-        ...
-
-    def fault_undone(self, fault_type: str, undo_s: float) -> None:
-        """Time an undo."""
-        ...
-
-    def probe_sample(self, probe_type: str, result: str) -> None:
-        """Count a sample; `result` is good, bad or late."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +219,12 @@ class Injection:
         outcomes = await run_all(self.tools.runner, commands)
         _refuse_unstarted(outcomes)
         ran = dict(zip(commands, outcomes, strict=True))
-        watch = Watch(self.tools.facts, clock, self.plan.targets, ran, fired_at)
+        watch = Watch(self.tools.facts, clock, self.plan.targets, ran, fired_at, armed.fault.armed_at)
         effects = await watch.effects()
         failed = next((outcome for outcome in outcomes if not outcome.ok), None)
-        why_not = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
-        await self._record_effects(effects, why_not, due, ran)
+        unseen = "the command succeeded but no effect was seen" if failed is None else failure_text(failed)
+        why_not = {target.container_id: watch.spared.get(target.container_id, unseen) for target in self.plan.targets}
+        await self._record_effects(effects, why_not, due, ran, watch.spared)
 
     def commands(self, plan: FaultPlan) -> list[Command]:
         """What is run to inject it, its helpers labelled."""
@@ -257,12 +235,16 @@ class Injection:
         """The row, and the plan, without targets that somebody stopped, paused or removed since they were armed.
 
         Where another fault of the phase may have changed it, one that is down is out of reach only of what is seen by
-        its own exit code. An engine that is slow to tell does not delay the firing. Raises EngineUnreachable.
+        its own exit code. An engine that is slow to tell delays the firing only where it would show too late: a restart
+        starts what somebody stopped. All else is told apart by what the command met; see `Watch`. Raises
+        EngineUnreachable.
         """
         states: Mapping[str, ContainerState] | None = None
-        with anyio.move_on_after(FIRE_LEAD_S / 2):
+        starts = any(isinstance(target.effect, RunsAnew) for target in self.plan.targets)
+        with anyio.move_on_after(math.inf if starts else FIRE_LEAD_S / 2):
             states = await self.tools.facts.states([target.container_id for target in self.plan.targets])
         if states is None:
+            log("fault:not_looked_at_again", "WARNING", fault=self.id, reason="the engine is slow to answer")
             return row
         changed = {}
         for target in self.plan.targets:
@@ -296,11 +278,18 @@ class Injection:
             return True
         return False
 
-    async def _record_effects(self, effects: Effects, why_not: str, due: float, ran: Mapping[Command, Outcome]) -> None:
-        """Durable what was seen, then on the timeline."""
+    async def _record_effects(
+        self,
+        effects: Effects,
+        why_not: Mapping[str, str],
+        due: float,
+        ran: Mapping[Command, Outcome],
+        spared: Collection[str],
+    ) -> None:
+        """Durable what was seen, then on the timeline. `why_not` is by container id."""
         row = self.armed_row
         runs = await of_the_runs_hit(self.plan.targets, effects, self.tools.facts)
-        undos = owed(row.undos, self.plan.targets, ran, runs)
+        undos = owed(row.undos, self.plan.targets, ran, runs, spared)
         targets = tuple(self._outcome(target, effects, why_not) for target in row.fault.targets)
         state = FaultState.ACTIVE if effects else FaultState.FIRED
         if effects:
@@ -314,14 +303,14 @@ class Injection:
                 text = f"{(target.effective_at - fault.due_at).total_seconds() * 1000:.0f} ms after due"
                 self.tell("fault_effective", text, fault=self.id, target=target.name)
             elif target.container_id in row.pre_states:
-                self._left_out(target.name, why_not)
+                self._left_out(target.name, why_not[target.container_id])
 
-    def _outcome(self, target: TargetOutcome, effects: Effects, why_not: str) -> TargetOutcome:
+    def _outcome(self, target: TargetOutcome, effects: Effects, why_not: Mapping[str, str]) -> TargetOutcome:
         if target.container_id in effects:
             at = effects[target.container_id].at
             return target.model_copy(update={"effective_at": at, "outcome": "effective"})
         if target.container_id in self.armed_row.pre_states:
-            return target.model_copy(update={"outcome": f"not injected: {why_not}"})
+            return target.model_copy(update={"outcome": f"not injected: {why_not[target.container_id]}"})
         return target
 
     @property

@@ -9,7 +9,7 @@ from coordinator.ports import CommandRunner
 from coordinator.scenarios.undo import failure_text, run_all
 
 if TYPE_CHECKING:
-    from coordinator.scenarios.inject import Tell
+    from coordinator.scenarios.telling import Tell
 
 
 async def keeping(plan: FaultPlan, runner: CommandRunner, execution_id: str, fault_id: str, tell: Tell) -> FaultPlan:

@@ -5,7 +5,7 @@ Knows only what a ledger row holds, so the scope of a fault, recovery and `recov
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -19,6 +19,7 @@ from coordinator.faults.needs import Need, hit_until
 from coordinator.logging import action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import FaultRow, FaultState, TargetOutcome
+from coordinator.scenarios.whose import changed_before
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
@@ -43,6 +44,7 @@ OVER: Final = "it went with the run that it hit: nothing to undo"
 RUN_OVER: Final = "the run that it hit is over: left as it is"
 NOTHING_LEFT: Final = "nothing is left of it"
 NO_EFFECT: Final = "no effect was seen: nothing to undo"
+NOT_OURS: Final = "somebody else was first: left as it is"
 
 
 def _to_nobody() -> None:
@@ -126,7 +128,8 @@ class _Attempt:
         self._ended: dict[str, tuple[datetime, Need]] = {}
         self._over: dict[str, str] = {}
         """What is said of those whose run, which held what was done to it, is over; by container id."""
-        self._untouched: set[str] = set()
+        self._untouched: dict[str, str] = {}
+        """By container id, why nothing of this fault's was done to it."""
         self._mending: list[Undo] = []
         self._waits = SETTLING
         self._engine_known = False
@@ -181,14 +184,14 @@ class _Attempt:
 
     def _nothing_happened(self) -> bool:
         touched = any(target.undone_at is not None for target in self._row.fault.targets) or self._attempted
-        return not touched and not self._effective and set(self._ended) <= self._untouched
+        return not touched and not self._effective and self._ended.keys() <= self._untouched.keys()
 
     def _outcome(self, target: TargetOutcome) -> TargetOutcome:
         if target.container_id not in self._ended:
             return target
         at, how = self._ended[target.container_id]
         if target.container_id in self._untouched:
-            return target.model_copy(update={"outcome": target.outcome or NO_EFFECT})
+            return target.model_copy(update={"outcome": target.outcome or self._untouched[target.container_id]})
         said = self._said(target, how)
         text = f"{target.outcome}; {said}" if target.outcome else said
         return target.model_copy(update={"undone_at": at, "outcome": text})
@@ -274,20 +277,35 @@ class _Attempt:
         containers = {c.id: c for c in await self._facts.containers({undo.container_id for undo in self._open})}
         self._answering.setdefault(self._row.fault.id, self._clock.monotonic())
         needed, self._mending, self._waits = [], [], SETTLING
-        for undo in tuple(self._open):
+        needs = [(undo, self._need(undo, containers.get(undo.container_id))) for undo in self._open]
+        theirs = await self._what_others_did([undo for undo, state in needs if state is Need.NEEDED], containers)
+        for undo, state in needs:
             container = containers.get(undo.container_id)
             if container is not None and undo.run_over(container):
                 self._over[undo.container_id] = OVER if undo.command.of_helper else RUN_OVER
-            state = self._need(undo, container)
-            if state is Need.NEEDED:
+            if state is Need.NEEDED and undo.container_id not in theirs:
                 needed.append(undo)
             elif container is None or not self._may_still_happen(undo, container):
                 self._note_untouched(undo, container, state)
                 if undo.to_mend(container):
                     self._mending.append(undo)
                 else:
-                    self._end(undo, state)
+                    self._end(undo, Need.SUPERSEDED if state is Need.NEEDED else state)
         return needed
+
+    async def _what_others_did(
+        self, undos: Sequence[Undo], containers: Mapping[str, ContainerFacts]
+    ) -> frozenset[str]:
+        """The containers that somebody else stopped or paused before the fault could, where nobody saw its effect: it
+        ended with its coordinator between the command and the record of what came of it.
+        """
+        unseen = {undo.container_id for undo in undos if undo.restores is not None}
+        unseen -= self._effective.keys() | self._attempted
+        if self._fired is None or not unseen:
+            return frozenset()
+        found = [containers[container_id] for container_id in sorted(unseen)]
+        armed = self._row.fault.armed_at
+        return await changed_before(found, armed, self._fired, self._facts, self._clock)
 
     def _need(self, undo: Undo, container: ContainerFacts | None) -> Need:
         unseen_since = None
@@ -320,8 +338,12 @@ class _Attempt:
 
     def _note_untouched(self, undo: Undo, container: ContainerFacts | None, how: Need) -> None:
         known = undo.container_id in self._effective.keys() | self._attempted
-        if not known and how is Need.DONE and container is not None and container.started_at == undo.started_at:
-            self._untouched.add(undo.container_id)
+        if known or container is None:
+            return
+        if how is Need.NEEDED:
+            self._untouched[undo.container_id] = NOT_OURS
+        elif how is Need.DONE and container.started_at == undo.started_at:
+            self._untouched[undo.container_id] = NO_EFFECT
 
     def _end(self, undo: Undo, how: Need) -> None:
         self._open.remove(undo)

@@ -37,7 +37,9 @@ _REMEMBER: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What one container of a fault is owed, as `needs.judge` asks for it. `quick` is the verb, None for any other."""
+    """What one container of a fault is owed, as `needs.judge` asks for it. `quick` is the verb, None for any other, and
+    where nobody saw the effect: whether that was ours at all takes a closer look.
+    """
 
     container_id: str
     name: str
@@ -157,7 +159,7 @@ def _owed(undo: Mapping[str, Any], attempted: bool, hit_until: str | None) -> Ow
         planned_run=str(undo["started_at"]),
         needed_in=tuple(undo.get("needed_in", ())),
         restores=restores,
-        quick=None if restores is None else _quick(undo["command"], container_id),
+        quick=None if restores is None or (hit_until is not None and not attempted) else _quick(undo["command"], container_id),
         attempted=attempted,
         hit_until=hit_until,
     )
