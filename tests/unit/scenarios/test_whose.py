@@ -31,7 +31,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Backend:
 def scenario(fault: str) -> str:
     """One fault for three seconds on all there is."""
     return (
-        'targets: {x: {names: [".*"]}}\n'
+        "targets: {x: {name_regex: '.*'}}\n"
         f"phases: [{{name: on, duration: 5s, faults: [{{type: {fault}, target: x, at: 1s, for: 3s}}]}}]\n"
     )
 
@@ -79,8 +79,9 @@ async def test_what_the_engine_refuses_is_not_ours(
         player = await made.player(scenario(fault))
         async with anyio.create_task_group() as group:
             group.start_soon(player.play, f"{player.id}@/")
-            while not [row for row in await made.rows() if row.fault.state is FaultState.ACTIVE]:
-                await anyio.sleep(0.1)
+            with anyio.fail_after(10):
+                while not [row for row in await made.rows() if row.fault.state is FaultState.ACTIVE]:
+                    await anyio.sleep(0.1)
             (row,) = await made.rows()
             assert {undo.name for undo in row.undos} == {"b"}
         names = {each.name: each.state for each in made.engine.state.containers.values()}
@@ -100,7 +101,7 @@ async def test_alone_it_is_not_injected(fault: str, verb: str, meddle: Meddle, l
         execution = await made.play(scenario(fault))
         assert (execution.verdict, made.state("a")) == (Verdict.NOT_INJECTED, left)
         (row,) = await made.rows()
-        assert (row.fault.state, row.undos, execution.undo) == (FaultState.NOT_INJECTED, (), UndoState.NONE)
+        assert (row.fault.state, row.undos) == (FaultState.NOT_INJECTED, ())
 
 
 async def test_a_disconnect_that_is_refused_is_not_ours() -> None:
