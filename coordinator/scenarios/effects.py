@@ -1,5 +1,4 @@
-"""Watches for the effect of what was just fired: when each target was first seen to be hit, by us, and which run it was.
-"""
+"""Watches for the effect of what was just fired: when each target was first seen to be hit by it, and in which run."""
 
 from __future__ import annotations
 

@@ -138,9 +138,7 @@ class _Following:
         text = what_happened(target, container)
         injection.tell("fault_interrupted", text, fault=injection.id, target=target.name)
 
-    async def _reapply(
-        self, containers: Sequence[ContainerFacts], around: Surroundings, looked_at: datetime
-    ) -> None:
+    async def _reapply(self, containers: Sequence[ContainerFacts], around: Surroundings, looked_at: datetime) -> None:
         """On the new run, its undo durable first."""
         injection = self._injection
         plan = injection.planned(containers, around)

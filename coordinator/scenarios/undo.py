@@ -293,9 +293,7 @@ class _Attempt:
                     self._end(undo, Need.SUPERSEDED if state is Need.NEEDED else state)
         return needed
 
-    async def _what_others_did(
-        self, undos: Sequence[Undo], containers: Mapping[str, ContainerFacts]
-    ) -> frozenset[str]:
+    async def _what_others_did(self, undos: Sequence[Undo], containers: Mapping[str, ContainerFacts]) -> frozenset[str]:
         """The containers that somebody else stopped or paused before the fault could, where nobody saw its effect: it
         ended with its coordinator between the command and the record of what came of it.
         """

@@ -1,4 +1,4 @@
-"""Whose doing it is that a container is down or paused, where no answer to a command tells: by the engine's own times."""
+"""Whose doing it is that a container is down or paused, where no command's answer tells: by the engine's own times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DOWN: Final = (ContainerState.EXITED, ContainerState.DEAD)
 async def changed_before(
     containers: Iterable[ContainerFacts], armed: datetime | None, fired: datetime, facts: EngineFacts, clock: Clock
 ) -> frozenset[str]:
-    """The ids of those that came to be down or paused before what was fired at `fired` could act: somebody else's doing.
+    """The ids of those that came to be down or paused before what was fired at `fired` could act: by somebody else.
 
     They were up when the fault was armed. A time that contradicts this says only that the engine's clock cannot be
     relied on: then, and wherever else it cannot be told, it counts as ours, to be put back. Raises EngineUnreachable.

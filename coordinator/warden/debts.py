@@ -153,13 +153,14 @@ def _debt(fault_id: str, engine_id: str, task: str, document: str) -> Debt | Non
 
 def _owed(undo: Mapping[str, Any], attempted: bool, hit_until: str | None) -> Owed:  # noqa: FBT001  # one caller
     container_id, restores = str(undo["container_id"]), undo.get("restores")
+    known = attempted or hit_until is None
     return Owed(
         container_id=container_id,
         name=str(undo["name"]),
         planned_run=str(undo["started_at"]),
         needed_in=tuple(undo.get("needed_in", ())),
         restores=restores,
-        quick=None if restores is None or (hit_until is not None and not attempted) else _quick(undo["command"], container_id),
+        quick=_quick(undo["command"], container_id) if known and restores is not None else None,
         attempted=attempted,
         hit_until=hit_until,
     )

@@ -23,7 +23,7 @@ MAY_CATCH_EVERYTHING = {
 PURE = re.compile(r"coordinator/((supervision|scenarios|faults|reports)/.*|(errors|identity|record)\.py)")
 SHELLS = re.compile(
     r"coordinator/(supervision/runtime|scenarios/"
-    r"(run|inject|undo|sample|journal|parse|phases|judging|stage|effects|target_locks))\.py"
+    r"(run|inject|undo|sample|journal|parse|phases|judging|stage|effects|whose|target_locks))\.py"
 )
 WORLD = {"datetime", "date", "time", "uuid", "os", "secrets"}
 ASKS = {

@@ -112,3 +112,18 @@ def test_an_engine_that_is_away_is_said(tmp_path: Path) -> None:
     with pytest.raises(EngineAway):
         put_back(tmp_path, engine)
     assert stored(tmp_path, "fault-1").attempted == ()
+
+
+def test_what_nobody_saw_is_left_to_the_recovery(tmp_path: Path) -> None:
+    """Whether it was ours at all takes a closer look; unless an undo of it was tried already."""
+    expected: tuple[tuple[tuple[str, ...], list[tuple[str, ...]]], ...] = (((), []), (("a",), [("unpause", "a")]))
+    for tried, ran in expected:
+        folder = tmp_path / str(len(tried))
+        folder.mkdir()
+        unseen = row(1, undo("unpause", "a"), state=FaultState.FIRED)
+        targets = tuple(each.model_copy(update={"effective_at": None}) for each in unseen.fault.targets)
+        fault = unseen.fault.model_copy(update={"targets": targets})
+        write(folder, unseen.model_copy(update={"fault": fault, "attempted": tried}))
+        engine = FakeEngine({"a": Seen("paused", RUN)})
+        put_back(folder, engine)
+        assert engine.ran == ran
