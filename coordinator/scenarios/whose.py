@@ -26,7 +26,7 @@ async def changed_before(
     relied on: then, and wherever else it cannot be told, it counts as ours, to be put back. Raises EngineUnreachable.
     """
     changed = [each for each in containers if each.state in (*_DOWN, ContainerState.PAUSED)]
-    if not changed or armed is None or fired <= armed:
+    if not changed or armed is None or not armed < min(fired, clock.now()):
         return frozenset()
     ahead = await _ahead(facts, clock)
     if ahead is None:

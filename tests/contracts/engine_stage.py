@@ -15,11 +15,12 @@ from actors.docker.engine_facts import DockerFacts
 from actors.docker.helper_image import HelperImage
 from actors.docker.simulated import ExecResult, SimulatedEngine
 from coordinator import __version__
+from coordinator.assembly.clock import SystemClock
 from coordinator.errors import MissingSecret
 from coordinator.faults.commands import DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts
 from coordinator.identity import LABEL_ROLE
-from coordinator.ports import CommandRunner, EngineFacts
+from coordinator.ports import Clock, CommandRunner, EngineFacts
 from tests.clocks import LoopClock
 from tests.integration.sandbox import Sandbox, docker
 
@@ -42,6 +43,7 @@ class Stage(ABC):
 
     runner: CommandRunner
     facts: EngineFacts
+    clock: Clock
 
     @abstractmethod
     async def add(
@@ -94,6 +96,7 @@ class RealStage(Stage):
         image = HelperImage("", __version__)
         self.runner = DockerCommandRunner(endpoint, secret, helper_image=image, instance="contract")
         self.facts = self.real_facts = DockerFacts(endpoint)
+        self.clock = SystemClock()
 
     async def add(
         self, name: str = "target", *, stubborn: bool = False, policy: str = "no", role: str = ""
@@ -128,7 +131,7 @@ class SimulatedStage(Stage):
 
     def __init__(self, engine: SimulatedEngine) -> None:
         self._engine = engine
-        self.runner, self.facts = engine.runner, engine.facts
+        self.runner, self.facts, self.clock = engine.runner, engine.facts, LoopClock()
 
     async def add(
         self, name: str = "target", *, stubborn: bool = False, policy: str = "no", role: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from functools import partial
 
 import anyio
@@ -14,6 +15,7 @@ from coordinator.faults.commands import DockerCommand, EnvEntry, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent
 from coordinator.faults.lifecycle import ContainerCrash
 from coordinator.faults.looks import RunEnded, RunsAnew, SignalSeen, seen
+from coordinator.scenarios.whose import changed_before
 from tests.contracts.engine_stage import Stage
 
 pytestmark = pytest.mark.anyio
@@ -344,3 +346,21 @@ async def test_an_engine_that_is_not_there(stage: Stage) -> None:
     with pytest.raises(EngineUnreachable):
         async with facts.events():
             pytest.fail("the stream opened")
+
+
+async def test_its_own_times_tell_who_was_first(stage: Stage) -> None:
+    """What was paused or ended before something was fired is told from what may have been paused or ended by it."""
+    target, hour = await stage.add(), timedelta(hours=1)
+
+    async def first(armed_h: float, fired_h: float) -> bool:
+        now = clock.now()
+        found = await stage.facts.containers([target.id])
+        before = await changed_before(found, now + armed_h * hour, now + fired_h * hour, stage.facts, clock)
+        return target.id in before
+
+    clock = stage.clock
+    for verb, back in (("pause", "unpause"), ("kill", "start")):
+        assert (await stage.run(verb, target.id)).ok
+        assert [await first(-1, 1), await first(-2, -1), await first(1, 2)] == [True, False, False]
+        assert (await stage.run(back, target.id)).ok
+    assert not await first(-1, 1)
