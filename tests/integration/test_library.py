@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.scenarios.parse import builtin_names
+from coordinator.scenarios.parse import builtin_names, builtin_text, parse
 from tests.integration.coordinator_process import Coordinator, coordinator
 from tests.integration.sandbox import Container, Sandbox
 from tests.integration.services import free_port
@@ -21,13 +21,15 @@ pytestmark = pytest.mark.timeout(300)
 
 LANES = 5
 LONG = ("game-day", "oom-kill", "cascading-failure", "rolling-restart")
-PLAYED_BY_OTHERS = {
-    "crash-and-recover": "tests/integration/test_crash.py",
-    **dict.fromkeys(("kill-one-replica", "pause-service", "slow-dependency"), "game-day has its faults"),
-    **dict.fromkeys(("lossy-link", "stop-dependency"), "cascading-failure has its faults"),
-    "restart-service": "rolling-restart has its fault",
+HAS_ITS_FAULTS = {
+    "kill-one-replica": "game-day",
+    "pause-service": "game-day",
+    "stop-dependency": "cascading-failure",
+    "restart-service": "rolling-restart",
 }
+PLAYED_BY_OTHERS = {"crash-and-recover": "tests/integration/test_crash.py", **HAS_ITS_FAULTS}
 PLAYED = tuple(name for name in builtin_names() if name not in PLAYED_BY_OTHERS)
+WHERE_AND_WHEN = frozenset({"target", "at", "lasts"})
 SERVICE = "/srv/service.py"
 # Short, and with nothing asked of a machine that may be busy: what is to be seen is that each fault comes and goes.
 SHORT = dict.fromkeys(
@@ -137,3 +139,15 @@ def test_a_scenario_of_the_library_is_played(played: Mapping[str, Future[dict[st
     assert outcomes
     assert [one for one in outcomes if not one[1].startswith("effective")] == []
     assert (execution["verdict"], execution["undo"]) == ("passed", "complete"), execution["reason"]
+
+
+def faults_of(name: str) -> set[tuple[str, frozenset[str]]]:
+    """The faults of a scenario: type, and which parameters are given."""
+    phases = parse(builtin_text(name), file=name).scenario.phases
+    return {(one.type, frozenset(one.model_fields_set) - WHERE_AND_WHEN) for each in phases for one in each.faults}
+
+
+@pytest.mark.parametrize("name", HAS_ITS_FAULTS)
+def test_what_is_played_in_its_stead_has_its_faults(name: str) -> None:
+    """With the same parameters, so that all of it has been tried on a real engine."""
+    assert faults_of(name) <= faults_of(HAS_ITS_FAULTS[name])
