@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState
@@ -13,12 +13,24 @@ from coordinator.faults.looks import LATE_S, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 
 
+def _program_first(argv: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if not argv or not argv[0].strip():
+        message = "a list of words, the program first, like [rm, -f, /tmp/off]"
+        if info.field_name == "undo_command":
+            message += "; leave it out where there is nothing to put back"
+        raise ValueError(message)
+    return argv
+
+
+Argv = Annotated[tuple[str, ...], AfterValidator(_program_first), Field(json_schema_extra={"minItems": 1})]
+
+
 class ExecFault(FaultSpec):
     """`docker exec` of an argument list; never a shell unless the scenario names one."""
 
     type: Literal["exec"]
-    command: tuple[str, ...] = Field(min_length=1, description="the argument list to run inside the target")
-    undo_command: tuple[str, ...] = Field(default=(), description="the argument list that puts it back")
+    command: Argv = Field(description="the argument list to run inside the target")
+    undo_command: Argv = Field(default=(), description="the argument list that puts it back")
 
     summary: ClassVar[str] = "Runs a command of yours inside the container."
     undo_text: ClassVar[str] = "undo_command, while the same run of the container is up"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from coordinator.faults.commands import KEPT, Command, DockerCommand
 from coordinator.faults.facts import ContainerFacts, Value
@@ -95,6 +95,16 @@ def _filled(target: TargetPlan, values: Mapping[str, str]) -> TargetPlan:
     return target.model_copy(update={"inject": target.inject.filled(values), "undo": undo})
 
 
+def _lasting(seconds: float) -> float:
+    if seconds <= 0:
+        message = "a duration above 0s: it would end as it begins; without `for` it lasts to the phase's end"
+        raise ValueError(message)
+    return seconds
+
+
+Lasting = Annotated[Duration, AfterValidator(_lasting)]
+
+
 class FaultSpec(BaseModel, ABC):
     """A fault as a scenario writes it. Subclasses add parameters and the planner; they touch nothing."""
 
@@ -129,7 +139,7 @@ class FaultSpec(BaseModel, ABC):
     type: str
     target: str = Field(description="a name under `targets`")
     at: Duration = Field(default=0.0, description="seconds after the phase's start")
-    lasts: Duration | None = Field(default=None, alias="for", description="until the undo; default: to the phase's end")
+    lasts: Lasting | None = Field(default=None, alias="for", description="until the undo; default: to the phase's end")
     on_target_restart: Literal["end", "reapply"] = Field(
         default="end", description="whether the fault ends with the run it hit, or is put on the next one as well"
     )

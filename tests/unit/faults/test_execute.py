@@ -48,8 +48,25 @@ def test_what_does_not_run_is_left_alone() -> None:
     assert [left.why for left in plan.untouched] == ["is paused, not running: left alone"]
 
 
-@pytest.mark.parametrize("wrong", [[], "touch /x", None])
-def test_a_command_is_a_list_of_words(wrong: object) -> None:
-    """An empty list, or a line that would need a shell, is refused."""
+@pytest.mark.parametrize("field", ["command", "undo_command"])
+@pytest.mark.parametrize("wrong", [[], [""], [" ", "x"], "touch /x", None, [["touch"]]])
+def test_a_command_is_a_list_of_words(field: str, wrong: object) -> None:
+    """An empty list, a program without a name, or a line that would need a shell, is refused; also as an undo."""
     with pytest.raises(ValidationError):
-        fault(command=wrong)
+        fault(**{field: wrong})
+
+
+def test_an_empty_command_is_refused_in_words() -> None:
+    """What is due, with an example; and that nothing has to be written where there is no undo."""
+    with pytest.raises(ValidationError, match=r"a list of words, the program first, like \[rm, -f, /tmp/off\] \["):
+        fault(command=[""])
+    with pytest.raises(ValidationError, match="leave it out where there is nothing to put back"):
+        fault(undo_command=[])
+    assert fault(command=["grep", ""]).command == ("grep", "")
+
+
+def test_a_fault_that_would_end_as_it_begins_is_refused() -> None:
+    """With what is meant by no duration at all; the shortest one is taken."""
+    with pytest.raises(ValidationError, match="above 0s: it would end as it begins; without `for` it lasts to"):
+        fault(**{"for": "0s"})
+    assert fault(**{"for": "1ms"}).lasts == 0.001

@@ -139,6 +139,43 @@ def test_what_cannot_be_meant_is_refused(fields: dict[str, object]) -> None:
         fault(**fields)
 
 
+@pytest.mark.parametrize("kind", ["network_duplication", "network_corruption", "network_reordering"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"percent": None},
+        {"percent": "0%"},
+        {"percent": "100.1%"},
+        {"percent": "-1%"},
+        {"percent": "10"},
+        {"percent": "ten"},
+        {"correlation": "101%"},
+        {"correlation": "5"},
+        {"ports": [0]},
+        {"ports": [65536]},
+        {"ports": ["http"]},
+        {"mechanism": "tc"},
+        {"delay": "601s"},
+        {"delay": "0s"},
+        {"delay": "20"},
+        {"jitter": "1ms"},
+        {"gilbert_elliott": {"p": "1%", "r": "20%"}},
+        {"for": "0s"},
+        {"for": "5"},
+        {"at": "-1s"},
+        {"on_target_restart": "again"},
+        {"target": None},
+    ],
+    ids=str,
+)
+def test_a_share_of_packets_is_refused_by_name(kind: str, wrong: dict[str, object]) -> None:
+    """Twice, wrong or overtaking: each field out of range, without its unit, missing, or of another fault is told."""
+    given: dict[str, object] = {"type": kind, "target": "t", "percent": "10%"} | wrong
+    with pytest.raises(ValidationError) as refused:
+        FAULT.validate_python({name: value for name, value in given.items() if value is not None})
+    assert {each["loc"][1] for each in refused.value.errors()} == set(wrong)
+
+
 @pytest.mark.parametrize(
     ("fields", "params", "read"),
     [
