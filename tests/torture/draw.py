@@ -185,7 +185,7 @@ def _fault(dice: random.Random, duration_s: float, *, forgets: bool) -> FaultLin
     if not forgets and kind != "container_restart" and dice.random() < 0.2:
         fault["on_target_restart"] = "reapply"
     if dice.random() < 0.5:
-        fault["for"] = f"{dice.uniform(0, duration_s - begins) * 1000:.0f}ms"
+        fault["for"] = f"{dice.uniform(0.001, duration_s - begins) * 1000:.0f}ms"
     return fault
 
 

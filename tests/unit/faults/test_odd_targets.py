@@ -28,7 +28,9 @@ def planned(spec: FaultSpec, state: ContainerState) -> FaultPlan:
         networks = (NetworkAttachment(name="shop_default", ip=f"10.0.0.{len(name)}"),)
         return ContainerFacts(id=f"{name}-id", name=name, image="i", state=state, networks=networks, started_at="1")
 
-    targets = {name: (container(name, ContainerState.RUNNING),) for name in spec.peers()}
+    targets: dict[str, tuple[ContainerFacts, ...]] = {
+        name: (container(name, ContainerState.RUNNING),) for name in spec.peers()
+    }
     targets |= {name: (container(name, state), container(f"{name}-too", state)) for name in spec.aims()}
     around = Surroundings(targets=targets)
     return spec.plan(around.of(spec.aims()), around)
