@@ -68,6 +68,10 @@ class LedgerUnavailable(CoordinatorError):
     """The ledger cannot be written: nothing may be injected."""
 
 
+class LedgerDamaged(LedgerUnavailable):
+    """The ledger is damaged, or was and nobody has looked since for what it knew: something may be left broken."""
+
+
 class HistoryUnavailable(CoordinatorError):
     """The history in Postgres cannot be asked now; the message says why."""
 

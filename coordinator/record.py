@@ -25,6 +25,7 @@ Timestamp = Annotated[
 
 
 LEDGER_RENEWED: Final = "the ledger was damaged"
+SCAN_OWED: Final = "the engine is not scanned yet"
 """How the degradation of a ledger begins that lost what it knew, and works."""
 
 

@@ -22,13 +22,13 @@ from pydantic import ValidationError
 
 from actors.ledger.facade import LedgerCalls
 from actors.ledger.outbox import OutboxCalls, Telling
-from actors.ledger.store import LEDGER_FILE, NewerLedger, Result, is_corrupt, read
-from actors.ledger.writer import Writer
+from actors.ledger.store import LEDGER_FILE, NewerLedger, Result, UntrustedLedger, is_corrupt, read
+from actors.ledger.writer import Writer, Written
 from actors.ledger.writes import Scanned, Write
 from coordinator.data_dir_lock import DataDirLock
-from coordinator.errors import LedgerUnavailable
+from coordinator.errors import LedgerDamaged, LedgerUnavailable
 from coordinator.logging import log
-from coordinator.record import LEDGER_RENEWED
+from coordinator.record import LEDGER_RENEWED, SCAN_OWED
 from coordinator.supervision import ChildContext
 
 T = TypeVar("T")
@@ -67,16 +67,26 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         instance: str,
         *,
         role: str = "serve",
+        renews: bool = True,
         inline: bool = False,
         patience_s: float = PATIENCE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Touch nothing yet. `inline`: no threads and no flush to disk, for simulation under a virtual clock."""
+        """Touch nothing yet. `renews` False, for who does not scan the engine: a damaged file is left where it is, and
+        every call raises LedgerDamaged. `inline`: no threads and no flush to disk, for simulation under a virtual clock.
+        """
         self.on_renewed: Callable[[], None] = lambda: None
         """Called when a damaged file was set aside, and at each start until `scanned`: only the engine can tell what it
         knew.
         """
+        self.say: Callable[[str], object] = lambda _: None
+        """Told, for a person, what `on_renewed` is called for."""
         self._scan_asked = False
+        self.owes_scan = False
+        """Whether the engine was not yet scanned for what a damaged file knew."""
+        self._renews = renews
+        self._damaged: str | None = None
+        """Why nothing of it is to be trusted."""
         self._path = data_dir / LEDGER_FILE
         self._lock = DataDirLock(data_dir, instance, role)
         self._inline = inline
@@ -124,7 +134,7 @@ class LedgerActor(LedgerCalls, OutboxCalls):
 
     async def run(self, life: ChildContext) -> None:
         """Write until asked to stop, then write what still waits."""
-        writer = Writer(self._path, self._turn, self._now, durable=not self._inline)
+        writer = Writer(self._path, self._turn, self._now, durable=not self._inline, renews=self._renews)
         self._told = None
         try:
             async with anyio.create_task_group() as group:
@@ -179,11 +189,7 @@ class LedgerActor(LedgerCalls, OutboxCalls):
             self._refuse(group, failed, life)
             return
         self._tried.set()
-        if written.aside is not None:
-            self._tell_corrupt(written.aside)
-        if written.owes_scan and not self._scan_asked:
-            self._scan_asked = True
-            self.on_renewed()
+        self._notice_damage(written)
         if self._trouble is not None:
             log("ledger:mended", reason=self._trouble)
             self._trouble = None
@@ -198,9 +204,10 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         if self._trouble is None:
             log("ledger:unavailable", "ERROR", reason=reason, writes=len(group))
         self._trouble = reason
+        self._damaged = reason if isinstance(failed, UntrustedLedger) else None
         self._tell(reason, life)
         for waiting in group:
-            waiting.result = LedgerUnavailable(reason)
+            waiting.result = LedgerDamaged(reason) if self._damaged else LedgerUnavailable(reason)
         self._release(group)
 
     def _release(self, group: list[_Waiting]) -> None:
@@ -213,13 +220,27 @@ class LedgerActor(LedgerCalls, OutboxCalls):
             self._told = reason
             life.degraded(reason)
 
-    def _tell_corrupt(self, aside: Path) -> None:
-        self._notice = (
-            f"{LEDGER_RENEWED}: it is kept as {aside}, a new one was begun; what it knew of faults is lost; "
-            "the engine is scanned for them: see `recovery` in `test-coordinator status`, and `recover --scan`"
-        )
-        log("ledger:corrupt", "CRITICAL", reason=self._notice)
-        self._scan_asked = False
+    def _notice_damage(self, written: Written) -> None:
+        """Say it where one was damaged, loudly as long as nobody has looked for what it knew, and have that be done."""
+        self.owes_scan = written.owes_scan
+        renewed = written.aside is not None
+        self._damaged = self._notice = None
+        if renewed or written.owes_scan:
+            kept = f"it is kept as {written.kept}, " if written.kept is not None else ""
+            self._notice = (
+                f"{LEDGER_RENEWED}: {kept}a new one was begun; what it knew of faults is lost, and {SCAN_OWED} for them: "
+                "see `recovery` in `test-coordinator status`, and `test-coordinator recover --scan`"
+            )
+        elif written.kept is not None:
+            self._notice = (
+                f"{LEDGER_RENEWED}: it is kept as {written.kept}, a new one was begun, and the engine was scanned for "
+                "its faults; what it knew of executions is lost. Move that file elsewhere once you have seen to it"
+            )
+        if renewed or (written.owes_scan and not self._scan_asked):
+            log("ledger:corrupt" if renewed else "ledger:scan_owed", "CRITICAL", reason=self._notice)
+            self.say(self._notice or "")
+            self._scan_asked = True
+            self.on_renewed()
 
     # ------------------------------------------------------------ callers
 
@@ -254,6 +275,8 @@ class LedgerActor(LedgerCalls, OutboxCalls):
             await self._tried.wait()
         if self._closed or not self._tried.is_set():
             raise LedgerUnavailable("the ledger is not open")
+        if self._damaged:
+            raise LedgerDamaged(self._damaged)
         try:
             return await self._in_thread(lambda: read(self._path, query), self._readers)
         except (sqlite3.Error, OSError) as failed:
@@ -283,6 +306,11 @@ class LedgerActor(LedgerCalls, OutboxCalls):
 
 
 def _what_to_do(failed: sqlite3.Error | OSError) -> str:
+    if isinstance(failed, UntrustedLedger):
+        return (
+            "what it knew may still be broken: start `test-coordinator serve` or run `test-coordinator recover`, which "
+            "keeps the file aside and puts back what the engine shows"
+        )
     if isinstance(failed, NewerLedger):
         return "nothing is injected until then"
     if isinstance(failed, sqlite3.Error) and is_corrupt(failed):

@@ -38,6 +38,8 @@ _BUSY_S: Final = 5.0
 _OWES_SCAN: Final = 1
 """In the file's header, as its application id."""
 _SIDE_FILES: Final = ("", "-wal", "-shm")
+_ASIDE: Final = "ledger.corrupt-"
+"""How the names of damaged files begin. While there is one, a ledger that has no tables yet takes the place of it."""
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _CHECKED_UP_TO: Final = 256 * 2**20
 """Bytes of file that are read through at each opening; a bigger one is trusted until a query fails."""
@@ -79,6 +81,10 @@ class NewerLedger(sqlite3.Error):
     """The file was written by a later version of this program."""
 
 
+class UntrustedLedger(sqlite3.Error):
+    """The file is damaged, or began in place of a damaged one whose faults nobody has looked for on the engine yet."""
+
+
 def is_corrupt(error: sqlite3.Error) -> bool:
     """Whether the file itself is damaged, rather than the disk full, read-only or busy."""
     # The lower byte is the kind; the others say more of it.
@@ -88,25 +94,77 @@ def is_corrupt(error: sqlite3.Error) -> bool:
 def open_or_renew(path: Path, now: datetime, *, durable: bool, thorough: bool = False) -> tuple[Store, Path | None]:
     """Open the ledger; a damaged file is set aside and a fresh one made. Returns where the damaged one is now.
 
-    `durable=False` leaves out the flush to disk, for simulation; `thorough` reads even a
+    The fresh one owes a scan, however often the process dies between: what is set aside says so, until the new tables
+    do. `durable=False` leaves out the flush to disk, for simulation; `thorough` reads even a
     big file through. Raises sqlite3.Error, OSError.
     """
     try:
+        _refuse_half(path)
         return _opened(path, durable=durable, thorough=thorough), None
     except sqlite3.Error as error:
         if not is_corrupt(error):
             raise
-    aside = path.with_name(f"ledger.corrupt-{now:%Y%m%dT%H%M%S%fZ}")
+    aside = path.with_name(f"{_ASIDE}{now:%Y%m%dT%H%M%S%fZ}")
+    # The file itself goes first: a journal that stays behind alone is damage too, an old file without it would not be.
     for suffix in _SIDE_FILES:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    store = _opened(path, durable=durable, thorough=False)
-    store.owe_scan()
-    return store, aside
+    return _opened(path, durable=durable, thorough=False), aside
 
 
-def _opened(path: Path, *, durable: bool, thorough: bool) -> Store:
+def open_to_look(path: Path, *, durable: bool, thorough: bool = False) -> Store:
+    """Open the ledger for somebody who does not scan the engine: one that calls for it is left as it is.
+
+    Raises UntrustedLedger, another sqlite3.Error, OSError.
+    """
+    try:
+        _refuse_half(path)
+        owes = _owes_scan(path, thorough=thorough)
+    except sqlite3.Error as error:
+        if not is_corrupt(error):
+            raise
+        raise UntrustedLedger(f"is damaged ({error})") from error
+    if owes:
+        raise UntrustedLedger(
+            f"was damaged (kept as {kept_aside(path) or 'another file'}), and the engine is not scanned yet"
+        )
+    return _opened(path, durable=durable, thorough=False, checked=True)
+
+
+def kept_aside(path: Path) -> Path | None:
+    """The newest damaged file that is still beside the ledger."""
+    found = sorted(each for each in path.parent.glob(f"{_ASIDE}*") if not each.name.endswith(_SIDE_FILES[1:]))
+    return found[-1] if found else None
+
+
+def _is_lost(path: Path) -> bool:
+    return any(path.parent.glob(f"{_ASIDE}*"))
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or not path.stat().st_size
+
+
+def _refuse_half(path: Path) -> None:
+    """Raise for a journal without its file: SQLite would begin anew, and delete it."""
+    if _is_empty(path) and not _is_empty(path.with_name(path.name + _SIDE_FILES[1])):
+        raise _corrupt("its journal is there, but the file is empty or gone")
+
+
+def _owes_scan(path: Path, *, thorough: bool) -> bool:
+    """Whether it began in place of a damaged file that nobody has scanned for; changes nothing. Raises sqlite3.Error."""
+    if _is_empty(path):
+        return _is_lost(path)
+    with closing(_connect(path, mode="ro")) as connection:
+        if thorough or path.stat().st_size <= _CHECKED_UP_TO:
+            _check(connection)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (mark,) = connection.execute("PRAGMA application_id").fetchone()
+    return bool(mark == _OWES_SCAN) or (not version and _is_lost(path))
+
+
+def _opened(path: Path, *, durable: bool, thorough: bool, checked: bool = False) -> Store:
     # SQLite gives its side files the same mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     with ExitStack() as unless_good:
@@ -117,9 +175,9 @@ def _opened(path: Path, *, durable: bool, thorough: bool) -> Store:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
-        if thorough or path.stat().st_size <= _CHECKED_UP_TO:
+        if not checked and (thorough or path.stat().st_size <= _CHECKED_UP_TO):
             _check(connection)
-        store = Store(connection)
+        store = Store(connection, in_place_of_damaged=_is_lost(path))
         unless_good.pop_all()
         return store
 
@@ -127,10 +185,13 @@ def _opened(path: Path, *, durable: bool, thorough: bool) -> Store:
 class Store:
     """The one connection that writes."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take an open connection and bring its tables up to date. Raises sqlite3.Error."""
+    def __init__(self, connection: sqlite3.Connection, *, in_place_of_damaged: bool = False) -> None:
+        """Take an open connection and bring its tables up to date. Raises sqlite3.Error.
+
+        `in_place_of_damaged`: tables that are made now owe a scan.
+        """
         self._connection = connection
-        self._migrate()
+        self._migrate(in_place_of_damaged=in_place_of_damaged)
         self._latest = int(connection.execute("SELECT latest FROM outbox").fetchone()[0])
 
     @property
@@ -154,10 +215,6 @@ class Store:
     def owes_scan(self) -> bool:
         """Whether it began in place of a damaged one, and the engine was not yet scanned for what that knew."""
         return bool(self._connection.execute("PRAGMA application_id").fetchone()[0] == _OWES_SCAN)
-
-    def owe_scan(self) -> None:
-        """Remember it, whatever crashes until it is done."""
-        self._connection.execute(f"PRAGMA application_id = {_OWES_SCAN}")
 
     def bound_journal(self, path: Path) -> None:
         """Empty a write-ahead log that has grown too big: SQLite itself gives way to readers, again and again."""
@@ -183,7 +240,7 @@ class Store:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def _migrate(self) -> None:
+    def _migrate(self, *, in_place_of_damaged: bool) -> None:
         (found,) = self._connection.execute("PRAGMA user_version").fetchone()
         if found > VERSION:
             raise NewerLedger(f"it is of version {found}, this program knows {VERSION}; use a later test-coordinator")
@@ -192,6 +249,8 @@ class Store:
                 for statements in MIGRATIONS[found:]:
                     for statement in statements:
                         self._connection.execute(statement)
+                if not found and in_place_of_damaged:
+                    self._connection.execute(f"PRAGMA application_id = {_OWES_SCAN}")
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _one(self, write: Write) -> Result:
@@ -299,6 +358,10 @@ def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
 def _check(connection: sqlite3.Connection) -> None:
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        damaged = sqlite3.DatabaseError(found)
-        damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise damaged
+        raise _corrupt(found)
+
+
+def _corrupt(what: str) -> sqlite3.Error:
+    damaged = sqlite3.DatabaseError(what)
+    damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return damaged

@@ -16,11 +16,11 @@ from actors.recovery.scan import EngineScan
 from coordinator.errors import Conflict, EngineUnreachable, LedgerUnavailable, NotFound
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import TargetLock
-from coordinator.faults.leftovers import ScanReport, mark_of_labels
+from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport, mark_of_labels
 from coordinator.faults.locks import unlock_command
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
-from coordinator.record import FaultRow, FaultState
+from coordinator.record import FaultRow, FaultState, stamp
 from coordinator.scenarios.undo import Undoer, failure_text, run_all
 from coordinator.supervision import ChildContext
 
@@ -69,8 +69,10 @@ class RecoveryActor:
         self._ledger_lost = False
         self.on_scanned: Callable[[], Awaitable[None]] = _nothing
         """Called when the engine was scanned for what a lost ledger knew."""
-        self._scanned: str | None = None
+        self.left_on_engine: str | None = None
         """What the last scan left for a person."""
+        self._found: tuple[Leftover, ...] = ()
+        """What the scan for a lost ledger put back, until somebody who asks for a scan is told."""
         self._wake = anyio.Event()
         self._passing = anyio.Lock()
         self._trouble: str | None = None
@@ -101,7 +103,7 @@ class RecoveryActor:
         while True:
             self._wake = anyio.Event()
             left = await self.recover(deadline)
-            trouble = _left_text(left) if left else self._trouble or self._scanned
+            trouble = _left_text(left) if left else self._trouble or self.left_on_engine
             life.degraded(trouble)
             life.ready()
             deadline = LATER_PASS_S
@@ -183,25 +185,30 @@ class RecoveryActor:
     # ------------------------------------------------------------ without a ledger
 
     async def scan(self, instances: Collection[str] = ()) -> ScanReport:
-        """Put back what the engine itself shows to be left; see `EngineScan.scan`. Raises EngineUnreachable."""
+        """Put back what the engine itself shows to be left; see `EngineScan.scan`. Raises EngineUnreachable.
+
+        What was put back before for a lost ledger is told with it, once.
+        """
         async with self._passing:
             report = await self._scan.scan(instances)
             await self._found_again()
-            self._scanned = _found_text(report)
+            self.left_on_engine = _found_text(report)
+            found, self._found = (*self._found, *report.found), ()
         self._wake.set()
-        return report
+        return report.model_copy(update={"found": found})
 
     async def _scan_where_called_for(self) -> None:
         """After the ledger was lost, or where something of this instance is past its deadline and in no ledger."""
         try:
             if self._ledger_lost:
                 report = await self._scan.scan()
+                self._found = _put_back(report, stamp(self._clock.now()))
                 await self._found_again()
             elif await self._scan.is_called_for():
                 report = await self._scan.scan(careful=True)
             else:
                 return
-            self._scanned = _found_text(report)
+            self.left_on_engine = _found_text(report)
         except EngineUnreachable as error:
             self._trouble = str(error)
 
@@ -325,6 +332,11 @@ def _given_up(row: FaultRow) -> FaultRow:
     )
     fault = row.fault.model_copy(update={"state": FaultState.UNDONE, "targets": targets})
     return row.model_copy(update={"fault": fault, "last_error": "forgotten by a person"})
+
+
+def _put_back(report: ScanReport, when: str) -> tuple[Leftover, ...]:
+    undone = (each for each in report.found if each.state is LeftoverState.UNDONE)
+    return tuple(each.model_copy(update={"text": f"{each.text} at {when}"}) for each in undone)
 
 
 def _found_text(report: ScanReport) -> str | None:

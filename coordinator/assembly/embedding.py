@@ -25,16 +25,18 @@ async def embedded(
 ) -> AsyncIterator[Control]:
     """A coordinator that lives as long as the block: leaving it stops and undoes what still runs.
 
-    `recovery` False leaves what is outstanding alone, for commands that only look. `say` is told what is waited for.
+    `recovery` False leaves what is outstanding alone, for commands that only look. `say` is told what is waited for, and
+    that a ledger was damaged.
     Raises DataDirInUse.
     """
     from coordinator.assembly.parts import Parts, logs
     from coordinator.assembly.warding import held
 
     with logs(settings, to_stdout=False):
-        parts = Parts(settings, role="run")
+        parts = Parts(settings, role="run", recovery=recovery)
+        parts.ledger.say = say
         async with held(parts.ledger, parts.warden if recovery else None, say):
-            supervisor = parts.plant(*parts.children(recovery=recovery))
+            supervisor = parts.plant(*parts.children())
             async with anyio.create_task_group() as group:
                 await group.start(supervisor.run)
                 try:

@@ -66,8 +66,13 @@ class _Measured:
 class Parts:
     """Everything below the interfaces. `role` says in the lock on DATA_DIR what holds it: serve or run."""
 
-    def __init__(self, settings: Settings, *, role: str, patience: Patience | None = None) -> None:
-        """Make them. Raises InvalidSettings."""
+    def __init__(
+        self, settings: Settings, *, role: str, patience: Patience | None = None, recovery: bool = True
+    ) -> None:
+        """Make them. Raises InvalidSettings. `recovery` False is for who only looks: undoes nothing, needs no warden, and
+        leaves a damaged ledger as it is.
+        """
+        self._recovers = recovery
         self._settings = settings
         self.patience = patience or Patience()
         self._rules = rules_of(settings)
@@ -87,7 +92,7 @@ class Parts:
         )
         self._hands = partial(namespace_hands, docker)
         self._runner = _Measured(docker, self.metrics)
-        self.ledger = LedgerActor(settings.data_dir, settings.service_instance_name, role=role)
+        self.ledger = LedgerActor(settings.data_dir, settings.service_instance_name, role=role, renews=recovery)
         self.warden = WardenActor(ward_of(settings))
         self._undoer = Undoer(self._runner, self._facts, self.ledger, self.clock)
         self._prober = Prober(facts=self._facts, runner=self._runner, secrets=secrets.resolve)
@@ -148,16 +153,16 @@ class Parts:
         self._recovery.on_scanned = self.ledger.scanned
         self._chaos = ChaosActor(self._facts, on_engine_up=self._recovery.wake)
 
-    def children(self, *, recovery: bool = True) -> tuple[ChildSpec, ...]:
-        """The children that every coordinator has, in start order; one that undoes nothing needs no warden."""
+    def children(self) -> tuple[ChildSpec, ...]:
+        """The children that every coordinator has, in start order."""
         pool = ChildSpec(id=POOL, start=SupervisorSpec(id=POOL, strategy=Strategy.POOL), critical=False)
         return (
             child(self.ledger, self.patience),
-            *((child(self.warden, self.patience),) if recovery else ()),
+            *((child(self.warden, self.patience),) if self._recovers else ()),
             child(self.data_adapter, self.patience),
             child(self._chaos, self.patience),
             child(self._prober, self.patience),
-            *((child(self._recovery, self.patience),) if recovery else ()),
+            *((child(self._recovery, self.patience),) if self._recovers else ()),
             pool,
             child(self._executions, self.patience),
         )

@@ -56,21 +56,23 @@ async def recover(settings: Settings) -> int:
     from coordinator.supervision import Supervisor, SupervisorSpec
 
     async with LedgerActor(settings.data_dir, settings.service_instance_name, role="warden") as ledger:
+        recovery = _recovery(settings, ledger)
         spec = SupervisorSpec(id="warden", children=(child(ledger, Patience()),))
         supervisor = Supervisor(spec, clock=time.time, random=random.SystemRandom(), report=tell)
         async with anyio.create_task_group() as group:
             await group.start(supervisor.run)
-            left = await _passed(settings, ledger)
+            left = await _passed(recovery, ledger)
             supervisor.request_stop("the pass is over")
     return LEFT if left else DONE
 
 
-async def _passed(settings: Settings, ledger: LedgerActor) -> bool:
-    """Whether something is still outstanding after a pass."""
+async def _passed(recovery: RecoveryActor, ledger: LedgerActor) -> bool:
+    """Whether something is left after a pass: outstanding, or on the engine where what was owed is lost."""
     from actors.recovery.actor import FIRST_PASS_S
 
-    await _recovery(settings, ledger).recover(FIRST_PASS_S)
-    return bool(await ledger.faults(outstanding=True))
+    await recovery.recover(FIRST_PASS_S)
+    outstanding = await ledger.faults(outstanding=True)
+    return bool(outstanding) or ledger.owes_scan or recovery.left_on_engine is not None
 
 
 def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
@@ -102,7 +104,7 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
         http=call,
         slowness=settings.docker_timeout_factor,
     )
-    return RecoveryActor(
+    recovery = RecoveryActor(
         ledger,
         facts,
         runner,
@@ -112,3 +114,7 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
         playing=lambda _: False,
         retention_days=settings.scenario_results_retention_days,
     )
+    ledger.on_renewed = recovery.ledger_lost
+    ledger.say = lambda text: sys.stderr.write(f"{text}\n")
+    recovery.on_scanned = ledger.scanned
+    return recovery

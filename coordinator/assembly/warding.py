@@ -88,7 +88,9 @@ async def _enter(stack: AsyncExitStack, ledger: LedgerActor, say: Callable[[str]
 
 
 async def _nothing_left(ledger: LedgerActor) -> bool:
-    """Whether it is sure that nothing is outstanding."""
+    """Whether it is sure that nothing is outstanding, nor lost with a damaged ledger."""
+    if ledger.owes_scan:
+        return False
     with anyio.move_on_after(LAST_LOOK_S):
         try:
             return not await ledger.faults(outstanding=True)

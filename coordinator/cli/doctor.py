@@ -21,10 +21,13 @@ from coordinator.faults.abilities import NOT_BUILT, Abilities, Way, status
 from coordinator.faults.abilities import State as FaultState
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.facts import EngineInfo, Value
+from coordinator.plain_text import one_line
+from coordinator.record import SCAN_OWED
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from coordinator.ports import Control
     from coordinator.settings import Settings
 
 OLDEST_CLI: Final = 25
@@ -55,6 +58,8 @@ class Findings(Value):
     data_dir: str
     data_dir_error: str = ""
     store_error: str = ""
+    store_doubt: str = ""
+    """What is wrong with a ledger that works all the same."""
     coordinator: str = ""
     """The URL of the coordinator that holds DATA_DIR; empty when none answers."""
     held: dict[str, int] = {}
@@ -126,11 +131,7 @@ def checks(found: Findings) -> tuple[Check, ...]:
         _way("host namespaces", found, found.abilities.host),
         _network_tools(found),
         _plain("data dir", found.data_dir_error, found.data_dir),
-        _plain(
-            "store",
-            found.store_error,
-            f"held by the coordinator at {found.coordinator}" if found.coordinator else "opens",
-        ),
+        _store(found),
         *(_port(name, port, state, found.held) for name, (port, state) in found.ports.items()),
         *(
             Check(name=name, state="ok" if url else "not configured", text=url or "not needed")
@@ -224,6 +225,13 @@ def _plain(name: str, error: str, text: str) -> Check:
     return Check(name=name, state="problem" if error else "ok", text=error or text)
 
 
+def _store(found: Findings) -> Check:
+    if found.store_doubt and not found.store_error:
+        return Check(name="store", state="warning", text=found.store_doubt)
+    text = f"held by the coordinator at {found.coordinator}" if found.coordinator else "opens"
+    return _plain("store", found.store_error, text)
+
+
 def _engine_text(engine: EngineInfo | None) -> str:
     if engine is None:
         return ""
@@ -293,6 +301,7 @@ async def gather(tools: Tools, settings: Settings) -> Findings:
         data_dir=str(settings.data_dir),
         data_dir_error=data_dir_error(settings.data_dir),
         store_error=looked.store[1],
+        store_doubt=looked.store[2],
         coordinator=looked.store[0],
         held=looked.held,
         ports={
@@ -321,12 +330,28 @@ async def _docker(tools: Tools, settings: Settings) -> tuple[EngineInfo | None, 
     return engine, engine_error, cli, cli_error
 
 
+async def _store_trouble(control: Control) -> tuple[str, str]:
+    """Why the ledger cannot be relied on; and what is wrong with one that can. Asks it: one that opens may not read."""
+    from coordinator.client import HttpControl
+    from coordinator.errors import CoordinatorError
+
+    try:
+        if isinstance(control, HttpControl):
+            await control.refresh()
+        await control.faults()
+        check = control.readiness().checks.get("ledger", "ok")
+    except CoordinatorError as error:
+        return one_line(str(error)), ""
+    state, _, why = check.partition(": ")
+    return (one_line(why), "") if state == "error" or SCAN_OWED in why else ("", one_line(why))
+
+
 @dataclass(slots=True)
 class _Looked:
     """What is looked at all at once, as each takes a while."""
 
-    store: tuple[str, str] = ("", "")
-    """The URL of the coordinator that holds DATA_DIR, and why the ledger cannot be opened."""
+    store: tuple[str, str, str] = ("", "", "")
+    """The URL of the coordinator that holds DATA_DIR, why the ledger cannot be used, and what is wrong with it else."""
     held: dict[str, int] = field(default_factory=dict)
     image: tuple[str, str] = ("", "")
     abilities: Abilities = field(default_factory=Abilities)
@@ -340,11 +365,12 @@ class _Looked:
             try:
                 control = await stack.enter_async_context(tools.connect(settings, Where(), recovery=False))
             except CoordinatorError as error:
-                self.store = ("", " ".join(str(error).split()))
-            else:
-                running = endpoint(settings) if isinstance(control, HttpControl) else None
-                self.store = ("" if running is None else running.http, "")
-                self.held = {} if running is None else {f"{name} port": port for name, port in running.ports.items()}
+                self.store = ("", one_line(str(error)), "")
+                return
+            running = endpoint(settings) if isinstance(control, HttpControl) else None
+            self.held = {} if running is None else {f"{name} port": port for name, port in running.ports.items()}
+            problem, doubt = await _store_trouble(control)
+            self.store = ("" if running is None else running.http, problem, doubt)
 
     async def at_image(self, tools: Tools, settings: Settings) -> None:
         self.image = await tools.helper_image_error(settings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordinator.cli.output import pairs, rows
 from coordinator.client import HttpControl
 from coordinator.plain_text import one_line
-from coordinator.record import Execution, ExecutionState, Fault, stamp
+from coordinator.record import SCAN_OWED, Execution, ExecutionState, Fault, stamp
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -37,6 +37,11 @@ class Overview(NamedTuple):
         """Whether a coordinator runs."""
         return self.where is not None
 
+    @property
+    def owes_scan(self) -> bool:
+        """Whether more may be outstanding, which a damaged ledger knew."""
+        return SCAN_OWED in self.checks.get("ledger", "")
+
 
 async def look(control: Control) -> Overview:
     """Ask for everything. Raises NoAnswer, LedgerUnavailable."""
@@ -49,6 +54,17 @@ async def look(control: Control) -> Overview:
         where, health = f"{told.instance} {told.version} at {control.url}", told.status
         actors, checks = control.tree().children, control.readiness().checks
     return Overview(where, health, checks, actors, await control.executions(ACTIVE), await control.faults())
+
+
+async def owes_scan(control: Control) -> bool:
+    """Whether a coordinator that runs has not scanned the engine yet for what its damaged ledger knew. Raises NoAnswer.
+
+    One that is embedded, and only looks, raises LedgerDamaged at whatever it is asked.
+    """
+    if not isinstance(control, HttpControl):
+        return False
+    await control.refresh()
+    return SCAN_OWED in control.readiness().checks.get("ledger", "")
 
 
 def head_text(seen: Overview) -> str:

@@ -68,26 +68,32 @@ async def _recover(tools: Tools, where: Where, as_json: bool, instances: tuple[s
     settings = tools.load()
     # Looked at first: an embedded coordinator undoes at its start, before it can be asked what there was.
     async with tools.connect(settings, where, recovery=False) as control:
-        before = await _outstanding(control, even_without_ledger=instances is not None)
+        before, lost = await _owed(control, even_without_ledger=instances is not None)
     failed: dict[str, str] = {}
     after: dict[str, Fault] = {}
     scanned: ScanReport | None = None
-    if before or instances is not None:
+    unseen = ""
+    if before or lost or instances is not None:
         async with tools.connect(settings, where, recovery=True) as control:
             if before:
                 failed = dict((await control.undo_all("recover")).failed)
                 after = await _outstanding(control)
-            if instances is not None:
+            if lost:
+                scanned, unseen = await _sought(control, instances or ())
+            elif instances is not None:
                 scanned = await control.scan(instances)
     undone = [fault for fault in before.values() if fault.id not in after]
     left = [fault for fault in before.values() if fault.id in after]
     if as_json:
         told = {"undone": [fault.id for fault in undone], "failed": {**_reasons(left, failed)}}
+        told |= {"ledger_lost": unseen or "the engine was scanned"} if lost else {}
         result(json_text(told | (scanned.model_dump(mode="json") if scanned is not None else {})))
     else:
         for fault in undone:
             result(f"undone  {_words(fault)}\n")
-        if not before:
+        if lost:
+            note("the ledger was damaged: what it knew of faults is put back from what the engine shows")
+        elif not before:
             note("nothing is outstanding")
         if scanned is not None:
             _tell(scanned)
@@ -95,20 +101,44 @@ async def _recover(tools: Tools, where: Where, as_json: bool, instances: tuple[s
         note(f"not undone  {_words(fault)}: {_reasons([fault], failed)[fault.id]}")
         for command in fault.undo_commands:
             note(f"  {command}")
-    return exit_codes.LEFT_BROKEN if left or (scanned is not None and _tell_left(scanned)) else exit_codes.OK
+    if unseen:
+        note(f"the engine could not be scanned, something may be left broken: {unseen}")
+        note("once it answers, run `test-coordinator recover` again")
+    broken = bool(left or unseen)
+    return exit_codes.LEFT_BROKEN if (scanned is not None and _tell_left(scanned)) or broken else exit_codes.OK
 
 
-async def _outstanding(control: Control, *, even_without_ledger: bool = False) -> dict[str, Fault]:
-    """By id. Raises LedgerUnavailable, unless the engine is to be looked at all the same."""
-    from coordinator.errors import LedgerUnavailable
+async def _owed(control: Control, *, even_without_ledger: bool) -> tuple[dict[str, Fault], bool]:
+    """What is outstanding, and whether more may be, which a damaged ledger knew.
+
+    Raises LedgerUnavailable, unless the engine is to be looked at all the same.
+    """
+    from coordinator.cli.overview import owes_scan
+    from coordinator.errors import LedgerDamaged, LedgerUnavailable
 
     try:
-        return {fault.id: fault for fault in await control.faults()}
+        return await _outstanding(control), await owes_scan(control)
+    except LedgerDamaged:
+        return {}, True
     except LedgerUnavailable as error:
         if not even_without_ledger:
             raise
         note(f"what the ledger knows cannot be read: {error}")
-        return {}
+        return {}, False
+
+
+async def _outstanding(control: Control) -> dict[str, Fault]:
+    return {fault.id: fault for fault in await control.faults()}
+
+
+async def _sought(control: Control, instances: tuple[str, ...]) -> tuple[ScanReport | None, str]:
+    """What the engine showed of what the ledger knew; or why it could not be asked."""
+    from coordinator.errors import EngineUnreachable
+
+    try:
+        return await control.scan(instances), ""
+    except EngineUnreachable as away:
+        return None, str(away)
 
 
 def _tell(report: ScanReport) -> None:

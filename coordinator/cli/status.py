@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import click
 
+from coordinator.cli import exit_codes
 from coordinator.cli.output import as_json as json_text
-from coordinator.cli.output import listing, pairs, result, rows
+from coordinator.cli.output import listing, note, pairs, result, rows
 from coordinator.cli.tools import Tools, Where, Whole, acts_on_coordinator, prints_json
 
 if TYPE_CHECKING:
@@ -78,13 +79,13 @@ def executions(
 @click.pass_obj
 def status(
     tools: Tools, *, execution_id: str | None, watch: bool, as_json: bool, server: str | None, token_file: Path | None
-) -> None:
+) -> int:
     """Health, the actor tree, active executions and outstanding faults; with an ID one execution."""
     where = Where(server, token_file)
     if watch:
         _watch(tools, where, execution_id, as_json=as_json)
-    else:
-        result(anyio.run(_status, tools, where, execution_id, as_json))
+        return exit_codes.OK
+    return anyio.run(_status, tools, where, execution_id, as_json)
 
 
 def _watch(tools: Tools, where: Where, execution_id: str | None, *, as_json: bool) -> None:
@@ -98,15 +99,20 @@ def _watch(tools: Tools, where: Where, execution_id: str | None, *, as_json: boo
         result(anyio.run(watching.watch_one, tools, where, execution_id))
 
 
-async def _status(tools: Tools, where: Where, execution_id: str | None, as_json: bool) -> str:  # noqa: FBT001  # a flag
+async def _status(tools: Tools, where: Where, execution_id: str | None, as_json: bool) -> int:  # noqa: FBT001  # a flag
     from coordinator.cli import overview
 
     async with tools.connect(tools.load(), where, recovery=False) as control:
         if execution_id is not None:
             execution = await control.execution(execution_id)
-            return json_text(overview.execution_object(execution)) if as_json else execution_text(execution)
+            result(json_text(overview.execution_object(execution)) if as_json else execution_text(execution))
+            return exit_codes.OK
         seen = await overview.look(control)
-    return json_text(overview.overview_object(seen)) if as_json else overview.overview_text(seen)
+    result(json_text(overview.overview_object(seen)) if as_json else overview.overview_text(seen))
+    if not seen.owes_scan:
+        return exit_codes.OK
+    note("the ledger was damaged, and the engine is not scanned yet: more may be outstanding than is shown")
+    return exit_codes.NOT_DONE
 
 
 def execution_text(execution: Execution) -> str:

@@ -92,7 +92,7 @@ class Aftermath:
     def work(self) -> bool:
         """Whether nothing is left for this warden to do; False when it gave up, or was asked to end."""
         pause, recovered = FIRST_PAUSE_S, False
-        while self._ledger.path.exists():
+        while self._ledger.exists():
             try:
                 away = self._quickly()
             except DataDirInUse as busy:
@@ -160,7 +160,8 @@ class Aftermath:
     def _tell(self, debts: Debts) -> None:
         self._duty = debts.duty
         self._story.log(
-            "warden:coordinator_ended", "WARNING", outstanding=sorted(debts.ids), unfinished=sorted(debts.unfinished)
+            "warden:coordinator_ended", "WARNING", outstanding=sorted(debts.ids), unfinished=sorted(debts.unfinished),
+            owes_scan=debts.owes_scan,
         )
 
     def _duty_is_done(self) -> bool:
@@ -190,7 +191,7 @@ class Aftermath:
         except (OSError, sqlite3.Error, ValueError, KeyError, TypeError):
             return False
         foreign = {debt.fault_id for debt in left.fired if debt.engine_id != engine_id}
-        if not left.ids <= foreign:
+        if not left.ids or not left.ids <= foreign:
             return False
         self._story.log("warden:left_to_another_engine", "ERROR", outstanding=sorted(foreign), engine=engine_id)
         return True
@@ -207,6 +208,9 @@ class Aftermath:
             self._story.log("warden:recovery_failed", "ERROR", reason=str(failed))
             return LEFT
         fields: dict[str, object] = {"status": done.returncode, "duration": round(time.monotonic() - begun, 3)}
+        # Where the warden is the first process of a container, a person reads this.
+        sys.stderr.buffer.write(done.stderr)
+        sys.stderr.flush()
         if done.returncode in {DONE, LEFT, IN_USE}:
             self._story.log("warden:recovery", "INFO" if done.returncode == DONE else "WARNING", **fields)
             return done.returncode

@@ -26,6 +26,8 @@ QUICK: Final = (UNPAUSE, START)
 """Undos that the engine does at once and that a look at it shows: `docker VERB CONTAINER`."""
 
 _BUSY_S: Final = 2.0
+_OWES_SCAN: Final = 1
+"""The application id of a ledger that began in place of a damaged one, until the engine is scanned."""
 _OUTSTANDING: Final = """
     SELECT id, engine_id, task, document FROM faults WHERE state NOT IN ('undone', 'not_injected') ORDER BY seq
 """
@@ -83,11 +85,13 @@ class Debts:
     fired: tuple[Debt, ...]
     unfinished: frozenset[str]
     """The executions that still wait for their verdict."""
+    owes_scan: bool = False
+    """Whether a damaged ledger was set aside, and nobody has scanned the engine for what it knew."""
 
     @property
     def settled(self) -> bool:
         """Whether nothing at all is left to do."""
-        return not self.duty
+        return not self.duty and not self.owes_scan
 
     @property
     def duty(self) -> frozenset[str]:
@@ -102,14 +106,19 @@ class Ledger:
         """Touch nothing yet."""
         self.path = Path(data_dir) / LEDGER_FILE
 
+    def exists(self) -> bool:
+        """Whether there is one, or a damaged one that was set aside and has none in its place yet."""
+        return self.path.exists() or any(self.path.parent.glob("ledger.corrupt-*"))
+
     def debts(self) -> Debts:
         """What is outstanding. Raises sqlite3.Error, and ValueError, KeyError, TypeError for rows it cannot read."""
         with closing(self._connected()) as connection:
             rows = connection.execute(_OUTSTANDING).fetchall()
             unfinished = frozenset(execution_id for (execution_id,) in connection.execute(_UNFINISHED))
+            (mark,) = connection.execute("PRAGMA application_id").fetchone()
         read = [_debt(*row) for row in rows]
         fired = sorted((debt for debt in read if debt is not None), key=lambda debt: debt.fired_at, reverse=True)
-        return Debts(frozenset(row[0] for row in rows), tuple(fired), unfinished)
+        return Debts(frozenset(row[0] for row in rows), tuple(fired), unfinished, mark == _OWES_SCAN)
 
     def remember(self, fault_id: str, container_ids: Collection[str]) -> None:
         """On disk when it returns: an undo was tried, so that a later run of these is known to be ours."""

@@ -18,7 +18,7 @@ MAX_CHUNKS: Final = 4
 
 def quick_pass(debts: Debts, engine: Engine, ledger: Ledger, story: Story) -> None:
     """Run the undos that are needed and quick. Raises EngineAway, sqlite3.Error."""
-    engine_id = engine.id() if debts.fired else ""
+    engine_id = engine.id() if debts.fired or debts.owes_scan else ""
     waiting = [debt for debt in debts.fired if debt.engine_id == engine_id]
     held: set[str] = set()
     while waiting:
