@@ -72,8 +72,8 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         patience_s: float = PATIENCE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Touch nothing yet. `renews` False, for who does not scan the engine: a damaged file is left where it is, and
-        every call raises LedgerDamaged. `inline`: no threads and no flush to disk, for simulation under a virtual clock.
+        """Touch nothing yet. `renews` False, for who does not scan the engine: a damaged file stays where it is, and
+        every call raises LedgerDamaged. `inline`: no threads, no flush to disk, for simulation under a virtual clock.
         """
         self.on_renewed: Callable[[], None] = lambda: None
         """Called when a damaged file was set aside, and at each start until `scanned`: only the engine can tell what it
@@ -228,8 +228,9 @@ class LedgerActor(LedgerCalls, OutboxCalls):
         if renewed or written.owes_scan:
             kept = f"it is kept as {written.kept}, " if written.kept is not None else ""
             self._notice = (
-                f"{LEDGER_RENEWED}: {kept}a new one was begun; what it knew of faults is lost, and {SCAN_OWED} for them: "
-                "see `recovery` in `test-coordinator status`, and `test-coordinator recover --scan`"
+                f"{LEDGER_RENEWED}: {kept}a new one was begun; what it knew of faults is lost, "
+                f"and {SCAN_OWED} for them: see `recovery` in `test-coordinator status`, "
+                "and `test-coordinator recover --scan`"
             )
         elif written.kept is not None:
             self._notice = (

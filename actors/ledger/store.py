@@ -153,7 +153,7 @@ def _refuse_half(path: Path) -> None:
 
 
 def _owes_scan(path: Path, *, thorough: bool) -> bool:
-    """Whether it began in place of a damaged file that nobody has scanned for; changes nothing. Raises sqlite3.Error."""
+    """Whether it began in place of a damaged file not yet scanned for. Changes nothing; raises sqlite3.Error."""
     if _is_empty(path):
         return _is_lost(path)
     with closing(_connect(path, mode="ro")) as connection:

@@ -25,9 +25,8 @@ async def embedded(
 ) -> AsyncIterator[Control]:
     """A coordinator that lives as long as the block: leaving it stops and undoes what still runs.
 
-    `recovery` False leaves what is outstanding alone, for commands that only look. `say` is told what is waited for, and
-    that a ledger was damaged.
-    Raises DataDirInUse.
+    `recovery` False leaves what is outstanding alone, for commands that only look. `say` is told what is waited for,
+    and that the ledger was damaged. Raises DataDirInUse.
     """
     from coordinator.assembly.parts import Parts, logs
     from coordinator.assembly.warding import held

@@ -69,8 +69,8 @@ class Parts:
     def __init__(
         self, settings: Settings, *, role: str, patience: Patience | None = None, recovery: bool = True
     ) -> None:
-        """Make them. Raises InvalidSettings. `recovery` False is for who only looks: undoes nothing, needs no warden, and
-        leaves a damaged ledger as it is.
+        """Make them. Raises InvalidSettings. `recovery` False is for who only looks: undoes nothing, needs no warden,
+        and leaves a damaged ledger as it is.
         """
         self._recovers = recovery
         self._settings = settings

@@ -5,7 +5,7 @@ or one fault is given up for a person to mend.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import click
@@ -64,7 +64,56 @@ def recover(
     return anyio.run(_recover, tools, where, as_json, instances if scan else None)
 
 
+class _Done(NamedTuple):
+    """What was outstanding before and after, why, and what a scan found. `lost`: a damaged ledger knew of more; then
+    `unseen` says why the engine could not be scanned for it.
+    """
+
+    before: Mapping[str, Fault]
+    after: Mapping[str, Fault]
+    failed: Mapping[str, str]
+    lost: bool
+    scanned: ScanReport | None
+    unseen: str
+
+    @property
+    def left(self) -> list[Fault]:
+        """What is still outstanding."""
+        return [fault for fault in self.before.values() if fault.id in self.after]
+
+    @property
+    def undone(self) -> list[Fault]:
+        """What is no more."""
+        return [fault for fault in self.before.values() if fault.id not in self.after]
+
+
 async def _recover(tools: Tools, where: Where, as_json: bool, instances: tuple[str, ...] | None) -> int:  # noqa: FBT001  # a flag
+    done = await _done(tools, where, instances)
+    if as_json:
+        told = {"undone": [fault.id for fault in done.undone], "failed": {**_reasons(done.left, done.failed)}}
+        told |= {"ledger_lost": done.unseen or "the engine was scanned"} if done.lost else {}
+        result(json_text(told | (done.scanned.model_dump(mode="json") if done.scanned is not None else {})))
+    else:
+        for fault in done.undone:
+            result(f"undone  {_words(fault)}\n")
+        if done.lost:
+            note("the ledger was damaged: what it knew of faults is put back from what the engine shows")
+        elif not done.before:
+            note("nothing is outstanding")
+        if done.scanned is not None:
+            _tell(done.scanned)
+    for fault in done.left:
+        note(f"not undone  {_words(fault)}: {_reasons([fault], done.failed)[fault.id]}")
+        for command in fault.undo_commands:
+            note(f"  {command}")
+    if done.unseen:
+        note(f"the engine could not be scanned, something may be left broken: {done.unseen}")
+        note("once it answers, run `test-coordinator recover` again")
+    left = done.scanned is not None and _tell_left(done.scanned)
+    return exit_codes.LEFT_BROKEN if left or done.left or done.unseen else exit_codes.OK
+
+
+async def _done(tools: Tools, where: Where, instances: tuple[str, ...] | None) -> _Done:
     settings = tools.load()
     # Looked at first: an embedded coordinator undoes at its start, before it can be asked what there was.
     async with tools.connect(settings, where, recovery=False) as control:
@@ -82,30 +131,7 @@ async def _recover(tools: Tools, where: Where, as_json: bool, instances: tuple[s
                 scanned, unseen = await _sought(control, instances or ())
             elif instances is not None:
                 scanned = await control.scan(instances)
-    undone = [fault for fault in before.values() if fault.id not in after]
-    left = [fault for fault in before.values() if fault.id in after]
-    if as_json:
-        told = {"undone": [fault.id for fault in undone], "failed": {**_reasons(left, failed)}}
-        told |= {"ledger_lost": unseen or "the engine was scanned"} if lost else {}
-        result(json_text(told | (scanned.model_dump(mode="json") if scanned is not None else {})))
-    else:
-        for fault in undone:
-            result(f"undone  {_words(fault)}\n")
-        if lost:
-            note("the ledger was damaged: what it knew of faults is put back from what the engine shows")
-        elif not before:
-            note("nothing is outstanding")
-        if scanned is not None:
-            _tell(scanned)
-    for fault in left:
-        note(f"not undone  {_words(fault)}: {_reasons([fault], failed)[fault.id]}")
-        for command in fault.undo_commands:
-            note(f"  {command}")
-    if unseen:
-        note(f"the engine could not be scanned, something may be left broken: {unseen}")
-        note("once it answers, run `test-coordinator recover` again")
-    broken = bool(left or unseen)
-    return exit_codes.LEFT_BROKEN if (scanned is not None and _tell_left(scanned)) or broken else exit_codes.OK
+    return _Done(before, after, failed, lost, scanned, unseen)
 
 
 async def _owed(control: Control, *, even_without_ledger: bool) -> tuple[dict[str, Fault], bool]:

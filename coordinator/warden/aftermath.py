@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from coordinator.data_dir_lock import WARDEN, DataDirLock
@@ -160,7 +161,10 @@ class Aftermath:
     def _tell(self, debts: Debts) -> None:
         self._duty = debts.duty
         self._story.log(
-            "warden:coordinator_ended", "WARNING", outstanding=sorted(debts.ids), unfinished=sorted(debts.unfinished),
+            "warden:coordinator_ended",
+            "WARNING",
+            outstanding=sorted(debts.ids),
+            unfinished=sorted(debts.unfinished),
             owes_scan=debts.owes_scan,
         )
 
@@ -209,8 +213,9 @@ class Aftermath:
             return LEFT
         fields: dict[str, object] = {"status": done.returncode, "duration": round(time.monotonic() - begun, 3)}
         # Where the warden is the first process of a container, a person reads this.
-        sys.stderr.buffer.write(done.stderr)
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.write(done.stderr.decode(errors="replace"))
+            sys.stderr.flush()
         if done.returncode in {DONE, LEFT, IN_USE}:
             self._story.log("warden:recovery", "INFO" if done.returncode == DONE else "WARNING", **fields)
             return done.returncode

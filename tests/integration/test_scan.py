@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -168,3 +169,52 @@ def test_a_damaged_ledger(served: Coordinator, engine_of_four: PrivateEngine, im
     assert served.command("recover", "--scan").returncode == 0
     eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
     assert (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("running", "running")
+
+
+def damage(served: Coordinator) -> None:
+    """As a bad disk leaves the ledger: its first bytes are gone, and the journal that could mend them."""
+    with (served.data_dir / "ledger.db").open("r+b") as file:
+        file.write(b"torn" * 128)
+    (served.data_dir / "ledger.db-wal").write_bytes(b"torn" * 5000)
+
+
+def kept(served: Coordinator) -> dict[str, bytes]:
+    """The ledger and what was set aside, but for the index that SQLite makes anew at each opening."""
+    return {path.name: path.read_bytes() for path in served.data_dir.glob("ledger.*") if path.suffix != ".db-shm"}
+
+
+def running(engine: PrivateEngine) -> bool:
+    """Whether all that was broken is put back."""
+    return (state(engine, "web"), state(engine, "db")) == ("running", "running")
+
+
+def test_a_damaged_ledger_is_no_all_clear(served: Coordinator, engine_of_four: PrivateEngine) -> None:
+    """A warden that meets a damaged ledger scans the engine and puts back what the file knew, says so, and so does the
+    next start. Commands that look leave a damaged one as it is and end with an error; `recover` puts back and tells.
+    """
+    broken(served, engine_of_four)
+    served.signal(signal.SIGSTOP)
+    damage(served)
+    served.kill_alone()
+    eventually(lambda: running(engine_of_four) and locks(engine_of_four) == 0, "the warden's undos")
+    assert '"level":"CRITICAL"' in (served.data_dir / "logs" / "warden.jsonl").read_text().replace(" ", "")
+    served.start()
+    assert served.call("GET", "/api/v1/ready").json()["checks"]["ledger"].startswith("degraded: the ledger was damaged")
+    assert served.command("status").returncode == 0
+
+    broken(served, engine_of_four)
+    served.kill()
+    damage(served)
+    before = kept(served)
+    for command, code in (("status", 4), ("executions", 4), ("doctor", 1)):
+        done = served.command(command)
+        assert (done.returncode, "is damaged" in done.stdout + done.stderr) == (code, True), (command, done)
+    assert kept(served) == before
+    assert not running(engine_of_four)
+    done = served.command("recover")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[2:4] for line in done.stdout.splitlines()[1:]] == [["web", "undone"], ["db", "undone"]]
+    assert "the ledger was damaged: it is kept as" in done.stderr
+    assert running(engine_of_four)
+    assert served.command("recover").stderr.splitlines() == ["nothing is outstanding"]
+    assert served.command("status").returncode == 0
