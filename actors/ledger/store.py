@@ -156,7 +156,9 @@ def _owes_scan(path: Path, *, thorough: bool) -> bool:
     """Whether it began in place of a damaged file not yet scanned for. Changes nothing; raises sqlite3.Error."""
     if _is_empty(path):
         return _is_lost(path)
-    with closing(_connect(path, mode="ro")) as connection:
+    # Without a journal to read, SQLite would make one.
+    journal = not _is_empty(path.with_name(path.name + _SIDE_FILES[1]))
+    with closing(_connect(path, mode="ro" if journal else "ro&immutable=1")) as connection:
         if thorough or path.stat().st_size <= _CHECKED_UP_TO:
             _check(connection)
         (version,) = connection.execute("PRAGMA user_version").fetchone()

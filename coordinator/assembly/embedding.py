@@ -41,9 +41,10 @@ async def embedded(
                 try:
                     yield parts.control
                 finally:
-                    # Leaving is undoing, also when the block is left by cancellation.
+                    # Leaving is undoing, also when the block is left by cancellation; who only looks has begun nothing.
                     with anyio.CancelScope(shield=True), anyio.move_on_after(settings.undo_deadline_seconds):
-                        await parts.control.drain("the command has ended")
+                        if recovery:
+                            await parts.control.drain("the command has ended")
                     supervisor.request_stop("the command has ended")
 
 

@@ -8,7 +8,14 @@ import anyio.lowlevel
 
 from coordinator.cli.tools import Where
 from coordinator.control import newest
-from coordinator.errors import Conflict, CoordinatorError, EngineUnreachable, LedgerUnavailable, NotFound
+from coordinator.errors import (
+    Conflict,
+    CoordinatorError,
+    EngineUnreachable,
+    LedgerDamaged,
+    LedgerUnavailable,
+    NotFound,
+)
 from coordinator.faults.abilities import Abilities, Way
 from coordinator.faults.facts import EngineInfo
 from coordinator.faults.leftovers import ScanReport
@@ -48,6 +55,9 @@ class ScriptedControl:
         candidates: Sequence[Candidate] | None = (),
         scan: ScanReport | None = None,
         ledger_away: bool = False,
+        ledger_damaged: bool = False,
+        engine_away: bool = False,
+        checks: Mapping[str, str] | None = None,
     ) -> None:
         self.submissions: list[Submission] = []
         self.stops: list[str] = []
@@ -55,6 +65,9 @@ class ScriptedControl:
         self.submitted = anyio.Event()
         self._scan = scan or ScanReport()
         self._ledger_away = ledger_away
+        self._ledger_damaged = ledger_damaged
+        self._engine_away = engine_away
+        self._checks = checks or {}
         self._frames = list(frames)
         self._when_stopped = when_stopped
         self._left_broken = left_broken
@@ -124,6 +137,8 @@ class ScriptedControl:
     async def faults(self) -> tuple[Fault, ...]:
         if self._ledger_away:
             raise LedgerUnavailable("no ledger")
+        if self._ledger_damaged:
+            raise LedgerDamaged("ledger /l: is damaged; run `test-coordinator recover`")
         return tuple(fault for fault in self._outstanding.values() if fault.state not in ENDED)
 
     async def undo(self, fault_id: str) -> UndoneFaults:
@@ -143,6 +158,8 @@ class ScriptedControl:
 
     async def scan(self, instances: Collection[str] = ()) -> ScanReport:
         self.scanned.append(tuple(instances))
+        if self._engine_away:
+            raise EngineUnreachable("no engine")
         return self._scan
 
     async def forget(self, fault_id: str) -> None:
@@ -168,7 +185,7 @@ class ScriptedControl:
         raise NotFound(f"actor {actor_id}: there is none")
 
     def readiness(self) -> Readiness:
-        return Readiness(status="ready", checks={})
+        return Readiness(status="ready", checks=dict(self._checks))
 
 
 class ScriptedConnect:

@@ -15,6 +15,7 @@ from coordinator.client import HttpControl
 from coordinator.errors import DataDirInUse, EngineUnreachable
 from coordinator.faults.abilities import NOT_BUILT, Abilities, Way
 from coordinator.faults.catalogue import KINDS
+from coordinator.record import SCAN_OWED
 from coordinator.settings import Settings
 from tests.unit.cli.conftest import Call
 from tests.unit.cli.scripted import (
@@ -258,6 +259,34 @@ def test_the_command_looks_and_judges(call: Call, workplace: Path, monkeypatch: 
     ill = call("doctor", tools=tools)
     assert (ill.code, "problem: Docker engine at unix:///sock" in ill.out) == (1, True)
     assert [recovery for _, recovery in connect.asked] == [False]
+
+
+def test_a_store_that_opens_but_cannot_be_read_is_a_problem(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger is asked, not only opened: one that is damaged is told with what to do."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    connect = ScriptedConnect(ScriptedControl(ledger_damaged=True))
+    said = call("doctor", tools=Tools(connect=connect, engine_info=no_engine, docker_cli_version=docker_cli_version))
+    assert re.search(r"store +problem: ledger /l: is damaged; run `test-coordinator recover`", said.out) is not None
+
+
+@pytest.mark.parametrize(
+    ("check", "state", "text"),
+    [
+        ("degraded: the ledger was damaged: it is kept", "warning", "the ledger was damaged: it is kept"),
+        (f"degraded: the ledger was damaged, and {SCAN_OWED}", "problem", f"the ledger was damaged, and {SCAN_OWED}"),
+        ("error: disk full", "problem", "disk full"),
+    ],
+)
+def test_what_the_coordinator_says_of_its_store_is_told(
+    call: Call, monkeypatch: pytest.MonkeyPatch, check: str, state: str, text: str
+) -> None:
+    """A ledger that works, but was damaged, is a warning; one that owes a scan, or fails, a problem."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    connect = ScriptedConnect(ScriptedControl(checks={"ledger": check}))
+    tools = Tools(connect=connect, engine_info=no_engine, docker_cli_version=docker_cli_version)
+    body = json.loads(call("doctor", "--json", tools=tools).out)
+    store = next(one for one in body["checks"] if one["name"] == "store")
+    assert store == {"name": "store", "state": state, "text": text}
 
 
 def test_as_json_with_a_store_that_is_held(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

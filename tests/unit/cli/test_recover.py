@@ -105,6 +105,30 @@ def test_a_scan_needs_no_ledger(call: Call) -> None:
     assert call("recover", control=control).code == 4
 
 
+def test_a_damaged_ledger_is_scanned_for(call: Call) -> None:
+    """`recover` without `--scan` scans for what a damaged ledger knew, tells it, and says that it is no all-clear."""
+    report = ScanReport(found=(found(LeftoverState.UNDONE),))
+    control = ScriptedControl(scan=report, ledger_damaged=True)
+    connect = ScriptedConnect(control)
+    said = call("recover", tools=Tools(connect=connect))
+    assert (said.code, control.scanned, len(said.out.splitlines())) == (0, [()], 2)
+    assert said.err == "the ledger was damaged: what it knew of faults is put back from what the engine shows\n"
+    assert [recovery for _, recovery in connect.asked] == [False, True]
+    assert json.loads(call("recover", "--json", control=control).out)["ledger_lost"] == "the engine was scanned"
+    left = ScanReport(found=(found(LeftoverState.LEFT, ("docker unpause a",)),))
+    assert call("recover", control=ScriptedControl(scan=left, ledger_damaged=True)).code == 5
+
+
+def test_what_a_damaged_ledger_knew_may_be_left_while_the_engine_is_away(call: Call) -> None:
+    """Then nobody can tell: exit code 5, with what to do."""
+    said = call("recover", control=ScriptedControl(ledger_damaged=True, engine_away=True))
+    assert said.code == 5
+    assert said.err.splitlines()[1:] == [
+        "the engine could not be scanned, something may be left broken: no engine",
+        "once it answers, run `test-coordinator recover` again",
+    ]
+
+
 def test_options_that_do_not_go_together(call: Call) -> None:
     """`--instance` without `--scan`, and `--scan` with `--forget`, are wrong usage."""
     assert call("recover", "--instance", "green").code == 2

@@ -55,9 +55,9 @@ async def alive(ledger: LedgerActor) -> AsyncIterator[Life]:
         life.stopping.set()
 
 
-def ledger_in(data_dir: Path, *, inline: bool = False, patience_s: float = 20.0) -> LedgerActor:
+def ledger_in(data_dir: Path, *, inline: bool = False, patience_s: float = 20.0, renews: bool = True) -> LedgerActor:
     """A ledger not yet running."""
-    return LedgerActor(data_dir, "test-coordinator", inline=inline, patience_s=patience_s)
+    return LedgerActor(data_dir, "test-coordinator", inline=inline, patience_s=patience_s, renews=renews)
 
 
 def execution(number: int = 1, state: ExecutionState = ExecutionState.QUEUED, *, finished: bool = False) -> Execution:

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,9 +13,7 @@ import pytest
 
 from actors.ledger import LedgerActor
 from coordinator.errors import LedgerUnavailable
-from coordinator.logging import configure
 from coordinator.record import Submission
-from coordinator.settings import Settings
 from tests.conftest import ROOT
 from tests.unit.ledger.living import Life, alive, entry, execution, fault_row, ledger_in
 
@@ -216,72 +213,6 @@ async def test_file_taken_away_under_it(tmp_path: Path) -> None:
         await life.until_mended()
         await ledger.save_execution(execution(3))
         assert [found.seed for found in await ledger.executions()] == [3]
-
-
-async def test_damaged_ledger_is_said_loudly(tmp_path: Path) -> None:
-    """A damaged file leads to a working ledger, a critical message and a lasting degradation, each naming the copy."""
-    (tmp_path / "ledger.db").write_bytes(b"no database at all " * 1000)
-    seen: list[dict[str, object]] = []
-    with configure(Settings().identity, sinks=[lambda message: seen.append(dict(message))]):
-        async with alive(ledger := ledger_in(tmp_path)) as life:
-            await ledger.save_execution(execution())
-    assert life.said[-1] is not None
-    assert str(tmp_path / "ledger.corrupt-2") in life.said[-1]
-    (told,) = [message for message in seen if message.get("message_type") == "ledger:corrupt"]
-    assert told["level"] == "CRITICAL"
-    assert "recover --scan" in str(told["reason"])
-
-
-async def test_damage_that_only_readers_meet_is_noticed(tmp_path: Path) -> None:
-    """Damage under a living ledger that a query meets first leads to a fresh ledger, the damaged one kept, and the call
-    that tells of it.
-    """
-    ledger = ledger_in(tmp_path)
-    lost = anyio.Event()
-    ledger.on_renewed = lost.set
-    async with alive(ledger):
-        for number in range(300):
-            await ledger.append_timeline("execution-1", entry(number))
-        await ledger.save_execution(execution())
-    async with alive(ledger := ledger_in(tmp_path)):
-        ledger.on_renewed = lost.set
-        assert len(await texts(ledger)) == 300
-        damage(tmp_path / "ledger.db")
-        with pytest.raises(LedgerUnavailable, match="cannot be read"):
-            await texts(ledger)
-        with anyio.fail_after(20):
-            await lost.wait()
-        await ledger.save_execution(execution(7))
-        assert [found.seed for found in await ledger.executions()] == [7]
-    assert len(kept_aside(tmp_path)) == 1
-
-
-def kept_aside(folder: Path) -> list[Path]:
-    """The damaged files."""
-    return list(folder.glob("ledger.corrupt-*Z"))
-
-
-def damage(path: Path) -> None:
-    """Overwrite all but the first pages."""
-    whole = path.stat().st_size
-    with path.open("r+b") as file:
-        file.seek(3 * 4096)
-        file.write(b"\xff" * (whole - 3 * 4096))
-
-
-async def test_a_scan_is_owed_until_it_is_made(tmp_path: Path) -> None:
-    """Every life after the damage asks for the scan once, until one has told that it was made; then none does."""
-    damaged = tmp_path / "ledger.db"
-    damaged.write_bytes(b"no database at all " * 1000)
-    asked: list[int] = []
-    for life in range(4):
-        ledger = ledger_in(tmp_path)
-        ledger.on_renewed = partial(asked.append, life)
-        async with alive(ledger):
-            await ledger.save_execution(execution(life))
-            if life == 2:
-                await ledger.scanned()
-    assert asked == [0, 1, 2]
 
 
 async def test_a_record_that_does_not_read_is_told(tmp_path: Path) -> None:

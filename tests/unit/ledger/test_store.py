@@ -11,7 +11,7 @@ import pytest
 
 from actors.ledger import writes
 from actors.ledger.schema import VERSION
-from actors.ledger.store import JOURNAL_BYTES, NewerLedger, Store, open_or_renew
+from actors.ledger.store import JOURNAL_BYTES, NewerLedger, Store, UntrustedLedger, open_or_renew, open_to_look
 from coordinator.errors import LedgerUnavailable
 from tests.unit.ledger.living import BEGAN, entry, execution, fault_row
 
@@ -125,6 +125,69 @@ def test_damaged_file_is_kept_aside(tmp_path: Path, damage: str) -> None:
     assert aside == tmp_path / "ledger.corrupt-20260102T030405678000Z"
     assert aside.read_bytes() == bytes(content)
     assert column(path, "SELECT count(*) FROM timeline") == [(0,)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that is there, but for the index that SQLite makes anew at each opening."""
+    return {part.name: part.read_bytes() for part in folder.iterdir() if not part.name.endswith("-shm")}
+
+
+@pytest.mark.parametrize("damage", ["not a database", "torn page", "only a journal", "emptied"])
+def test_who_only_looks_leaves_a_damaged_file_alone(tmp_path: Path, damage: str) -> None:
+    """Whatever is damaged, opening to look says so and changes no byte; opening to work sets it aside and owes a scan,
+    and until that is made who looks is told so.
+    """
+    path = tmp_path / "ledger.db"
+    store = opened(path)
+    store.apply([writes.append_timeline(str(number), "execution-1", entry(number)) for number in range(500)])
+    if damage in {"only a journal", "emptied"}:
+        journal = (tmp_path / "ledger.db-wal").read_bytes()
+        store.close()
+        (tmp_path / "ledger.db-wal").write_bytes(journal)
+        path.write_bytes(b"") if damage == "emptied" else path.unlink()
+    else:
+        store.close()
+        content = bytearray(path.read_bytes())
+        torn = slice(len(content) // 3, len(content) // 2) if damage == "torn page" else slice(0, 4096)
+        content[torn] = b"\xff" * len(content[torn])
+        path.write_bytes(content)
+    before = contents(tmp_path)
+    with pytest.raises(UntrustedLedger, match="is damaged"):
+        open_to_look(path, durable=True)
+    assert contents(tmp_path) == before
+
+    store, aside = open_or_renew(path, BEGAN, durable=True)
+    assert (store.owes_scan, aside is not None) == (True, True)
+    store.close()
+    with pytest.raises(UntrustedLedger, match="not scanned yet"):
+        open_to_look(path, durable=True)
+    with closing(opened(path)) as store:
+        store.apply([writes.Scanned()])
+    open_to_look(path, durable=True).close()
+
+
+@pytest.mark.parametrize("died", ["after the first rename", "after the last rename", "with an empty new file"])
+def test_a_death_while_it_is_set_aside_loses_no_duty(tmp_path: Path, died: str) -> None:
+    """Killed anywhere between the first rename and the new tables, the next to open it owes the scan all the same, and
+    no journal of the damaged file gets into the new one.
+    """
+    path = tmp_path / "ledger.db"
+    store = opened(path)
+    store.apply([writes.save_execution(execution())])
+    journal = (tmp_path / "ledger.db-wal").read_bytes()
+    store.close()
+    path.rename(tmp_path / "ledger.corrupt-20260102T030405678000Z")
+    if died == "after the first rename":
+        (tmp_path / "ledger.db-wal").write_bytes(journal)
+    if died == "with an empty new file":
+        path.touch()
+    with pytest.raises(UntrustedLedger):
+        open_to_look(path, durable=True)
+    store, _ = open_or_renew(path, BEGAN + timedelta(seconds=1), durable=True)
+    assert store.owes_scan
+    store.close()
+    assert column(path, "SELECT count(*) FROM executions") == [(0,)]
+    assert len(list(tmp_path.glob("ledger.corrupt-*Z"))) == 1
 
 
 def test_newest_page_needs_no_sorting(tmp_path: Path) -> None:

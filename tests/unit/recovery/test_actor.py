@@ -265,21 +265,6 @@ async def paused_by_us(place: Scene, expires: float) -> None:
     place.engine.pause("web")
 
 
-async def test_after_the_ledger_was_lost_the_engine_is_scanned() -> None:
-    """What it knew is put back from the engine, at once; what this life itself is playing goes on."""
-    async with scene() as place:
-        await paused_by_us(place, 4e9)
-        life = await place.begin()
-        accepted = await life.submit(DB.replace("60s", "9s"))
-        await anyio.sleep(4)
-        assert place.state("web") is place.state("db") is ContainerState.PAUSED
-        life.recovery.ledger_lost()
-        await anyio.sleep(4)
-        assert (place.state("web"), place.state("db")) == (ContainerState.RUNNING, ContainerState.PAUSED)
-        assert place.locked() == [INSTANCE]
-        assert (await life.executions.finished(accepted.id)).verdict is Verdict.PASSED
-
-
 async def test_what_a_scan_leaves_is_said_until_it_is_gone() -> None:
     """Recovery is degraded with what a person has to act on, and not any more when a scan finds it in order."""
     async with scene() as place:
@@ -298,19 +283,6 @@ async def test_what_a_scan_leaves_is_said_until_it_is_gone() -> None:
         view = life.supervisor.snapshot.find("recovery")
         assert view is not None
         assert view.degraded is None
-
-
-async def test_a_lost_ledger_is_not_forgotten_while_the_engine_is_away() -> None:
-    """The scan is made when the engine is back."""
-    async with scene() as place:
-        await paused_by_us(place, 4e9)
-        life = await place.begin()
-        place.engine.down()
-        life.recovery.ledger_lost()
-        await anyio.sleep(30)
-        place.engine.up()
-        await anyio.sleep(70)
-        assert (place.state("web"), place.locked()) == (ContainerState.RUNNING, [])
 
 
 async def test_a_forgotten_lock_is_undone_after_its_deadline() -> None:

@@ -9,7 +9,7 @@ from threading import Lock
 
 from actors.ledger.store import read
 from actors.ledger.writer import Writer
-from actors.ledger.writes import Write, save_execution, save_fault
+from actors.ledger.writes import Scanned, Write, save_execution, save_fault
 from coordinator.faults.commands import DockerCommand, EnvEntry
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.looks import Undo
@@ -63,14 +63,27 @@ def execution(state: ExecutionState = ExecutionState.RUNNING) -> Execution:
     return Execution(id="execution-1", scenario="s", state=state, seed=1, created_at=FIRED)
 
 
-def write(data_dir: Path, *written: FaultRow | Execution) -> None:
+def write(data_dir: Path, *written: FaultRow | Execution | Scanned) -> None:
     """Put records into the ledger of a folder."""
     writer = Writer(data_dir / LEDGER_FILE, Lock(), lambda: FIRED, durable=False)
-    writes: list[Write] = [
-        save_execution(one, task="task@/") if isinstance(one, Execution) else save_fault(one) for one in written
-    ]
-    writer.write(writes)
+    writer.write([_write_of(one) for one in written])
     writer.close()
+
+
+def _write_of(one: FaultRow | Execution | Scanned) -> Write:
+    match one:
+        case Execution():
+            return save_execution(one, task="task@/")
+        case FaultRow():
+            return save_fault(one)
+        case Scanned():
+            return one
+
+
+def lose(data_dir: Path) -> None:
+    """A ledger that was damaged, and that a coordinator set aside just before it died."""
+    (data_dir / LEDGER_FILE).write_bytes(b"not a database" * 100)
+    write(data_dir)
 
 
 def stored(data_dir: Path, fault_id: str) -> FaultRow:

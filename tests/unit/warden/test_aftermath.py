@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from actors.ledger.writes import Scanned
 from coordinator.data_dir_lock import DataDirLock
 from coordinator.record import FaultState
 from coordinator.warden import aftermath as module
 from coordinator.warden.aftermath import DONE, IN_USE, LEFT, Aftermath, Alarm
 from coordinator.warden.engine import Seen
 from coordinator.warden.ward import LOG_FILE
-from tests.unit.warden.owing import LATER_RUN, RUN, FakeEngine, execution, row, undo, ward, write
+from tests.unit.warden.owing import LATER_RUN, RUN, FakeEngine, execution, lose, row, undo, ward, write
 
 
 class Played:
@@ -193,6 +194,36 @@ def test_a_ledger_it_cannot_read_is_left_to_the_recovery(tmp_path: Path) -> None
     assert played.aftermath.work()
     assert played.recoveries == 1
     assert played.told("warden:no_ledger")
+
+
+def test_what_a_damaged_ledger_knew_is_owed_until_the_engine_is_back(tmp_path: Path) -> None:
+    """Set aside by a recovery that could not scan: it is no end, one that follows the engine's return makes it."""
+    lose(tmp_path)
+    engine = frozen()
+    engine.away = True
+    played = Played(tmp_path, engine, [LEFT])
+
+    def come_back() -> None:
+        while engine.asked < 4:
+            time.sleep(0.01)
+        # As a recovery does that has scanned.
+        write(tmp_path, Scanned())
+        engine.away = False
+
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    assert played.aftermath.work()
+    thread.join()
+    assert played.recoveries == 1
+    assert len(played.told("warden:engine_away")) == 1
+
+
+def test_what_a_recovery_says_is_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a container the warden's standard error is what a person reads."""
+    write(tmp_path, row(1, undo("exec", "a")))
+    said = Aftermath(ward(tmp_path), (sys.executable, "-c", "import sys; sys.exit('damaged')"), Alarm(), 0.0)
+    assert not said.work()
+    assert capsys.readouterr().err == "damaged\n"
 
 
 def test_a_recovery_that_cannot_start_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

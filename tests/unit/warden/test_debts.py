@@ -13,7 +13,7 @@ from coordinator.faults.looks import need
 from coordinator.record import ExecutionState, FaultState
 from coordinator.warden.debts import KNOWN_VERSION, Ledger
 from coordinator.warden.engine import Seen
-from tests.unit.warden.owing import LATER_RUN, RUN, execution, row, stored, undo, write
+from tests.unit.warden.owing import LATER_RUN, RUN, execution, lose, row, stored, undo, write
 
 
 def test_it_reads_the_present_version() -> None:
@@ -50,6 +50,17 @@ def test_a_ledger_that_owes_nothing_is_settled(tmp_path: Path) -> None:
     """Every execution has its verdict and every fault is undone."""
     write(tmp_path, execution(ExecutionState.FINISHED), row(1, undo("unpause", "a"), state=FaultState.UNDONE))
     assert Ledger(str(tmp_path)).debts().settled
+
+
+def test_a_ledger_in_place_of_a_damaged_one_owes_a_scan(tmp_path: Path) -> None:
+    """It is not settled though it knows of nothing; and there is one even where the damaged file alone is left."""
+    ledger = Ledger(str(tmp_path))
+    assert not ledger.exists()
+    lose(tmp_path)
+    debts = ledger.debts()
+    assert (debts.duty, debts.owes_scan, debts.settled) == (frozenset(), True, False)
+    ledger.path.unlink()
+    assert ledger.exists()
 
 
 def test_an_attempt_is_remembered_as_the_coordinator_remembers_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from coordinator.errors import DataDirInUse, WardenAtWork
 from coordinator.record import FaultState
 from coordinator.settings import Settings, load
 from tests.unit.ledger.living import Life, fault_row
-from tests.unit.warden.owing import ward
+from tests.unit.warden.owing import lose, ward
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +89,21 @@ async def test_the_warden_is_told_whether_something_is_left(
             life.stopping.set()
         assert warden.words == []
     assert warden.words == [nothing_left]
+
+
+async def test_while_a_scan_is_owed_the_warden_stays(tmp_path: Path) -> None:
+    """Nothing outstanding in a ledger in place of a damaged one says nothing, until the engine is scanned."""
+    for scanned in (False, True):
+        lose(tmp_path)
+        ledger, warden = LedgerActor(tmp_path, "test-coordinator"), Dismissed(tmp_path)
+        async with held(ledger, warden), anyio.create_task_group() as group:
+            life = Life()
+            group.start_soon(ledger.run, life)
+            await life.up.wait()
+            if scanned:
+                await ledger.scanned()
+            life.stopping.set()
+        assert warden.words == [scanned]
 
 
 async def test_where_nobody_knows_the_warden_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
