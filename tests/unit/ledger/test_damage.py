@@ -66,7 +66,7 @@ async def test_damage_is_told_until_the_file_is_moved(tmp_path: Path) -> None:
                     assert ledger.owes_scan
                     await ledger.scanned()
                     assert not ledger.owes_scan
-                last.append(living.said[-1])
+                last.append(living.said[-1] if living.said else None)
             if life == 2:
                 kept_aside(tmp_path)[0].rename(tmp_path / "elsewhere")
     critical = [message["message_type"] for message in seen if message.get("level") == "CRITICAL"]
