@@ -9,6 +9,7 @@ from typing import Protocol
 import anyio
 import anyio.to_thread
 
+from coordinator import by_hand
 from coordinator.errors import Conflict, NotFound
 from coordinator.faults.leftovers import ScanReport
 from coordinator.faults.targeting import Policy, why_not
@@ -117,11 +118,13 @@ class LocalControl:
         docker_status: Callable[[], str],
         store_status: Callable[[], Mapping[str, str]],
         undo_deadline_s: float,
+        helper_image: by_hand.Image,
         history: History | None = None,
     ) -> None:
         """`supervisor` is asked at every call: the tree holds the interfaces that hold this.
 
         `history` answers for executions that the ledger does not know.
+        `helper_image` is named in commands that a person is to run.
         `docker_status` and `store_status` are what the chaos actor and the data adapter last published.
         """
         self._supervisor = supervisor
@@ -135,6 +138,7 @@ class LocalControl:
         self._docker_status = docker_status
         self._store_status = store_status
         self._undo_deadline_s = undo_deadline_s
+        self._helper_image = helper_image
         self.ending: Callable[[], bool] = lambda: False
         """Whether an orderly end has begun: then nothing is ready any more."""
 
@@ -150,7 +154,7 @@ class LocalControl:
 
     async def execution(self, execution_id: str) -> Execution:
         """See `ports.Control`."""
-        return await self._past.execution(execution_id)
+        return await by_hand.execution(await self._past.execution(execution_id), self._helper_image)
 
     async def executions(
         self, states: Collection[ExecutionState] | None = None, limit: int = 50, after: str | None = None
@@ -164,7 +168,7 @@ class LocalControl:
 
     async def report(self, execution_id: str) -> Report:
         """See `ports.Control`."""
-        return await self._past.report(execution_id)
+        return await by_hand.report(await self._past.report(execution_id), self._helper_image)
 
     async def samples(self, execution_id: str, after_s: float, limit: int) -> Mapping[str, Series]:
         """See `ports.Control`."""
@@ -213,7 +217,8 @@ class LocalControl:
 
     async def faults(self) -> tuple[Fault, ...]:
         """See `ports.Control`."""
-        return tuple(row.fault for row in await self._ledger.faults(outstanding=True))
+        found = tuple(row.fault for row in await self._ledger.faults(outstanding=True))
+        return await by_hand.faults(found, self._helper_image)
 
     async def undo(self, fault_id: str) -> UndoneFaults:
         """See `ports.Control`."""
@@ -237,7 +242,7 @@ class LocalControl:
 
     async def scan(self, instances: Collection[str] = ()) -> ScanReport:
         """See `ports.Control`."""
-        return await self._recovery.scan(instances)
+        return await by_hand.scan(await self._recovery.scan(instances), self._helper_image)
 
     async def forget(self, fault_id: str) -> None:
         """See `ports.Control`."""

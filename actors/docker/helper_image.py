@@ -23,13 +23,10 @@ import anyio
 import anyio.to_thread
 
 from coordinator.errors import AbilityMissing
-from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand
+from coordinator.faults.commands import HELPER_PROGRAMS, LABEL_PROGRAMS, DockerCommand
 from coordinator.ports import CommandRunner
 
 PROGRAMS: Final = Path(__file__).parent / "programs"
-LABEL_PROGRAMS: Final = "test-coordinator.programs"
-"""On an image: which programs are inside, as a hash. An image of another version may have others."""
-
 LABEL_TOOLS: Final = "test-coordinator.tools"
 """On an image that was built here: which of TOOLS are inside."""
 
@@ -102,6 +99,12 @@ class HelperImage:
     async def found(self, runner: CommandRunner) -> str:
         """The image's id; empty where there is none yet. Builds nothing."""
         return await self._find(runner)
+
+    async def reference(self, runner: CommandRunner) -> str:
+        """How a person names it in a command: as it is set, or the id of the one that is used; empty where there is
+        none. Builds nothing.
+        """
+        return self._wanted or self._id or await self._find(runner)
 
     async def trouble(self, runner: CommandRunner) -> str:
         """Why there is no helper image and none can be built; empty when there is or can. Builds nothing."""

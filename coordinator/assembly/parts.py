@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
+
+import anyio
 
 from actors.chaos import ChaosActor
 from actors.data_adapter.actor import DataAdapterActor
@@ -30,6 +33,7 @@ from coordinator.assembly.derived import adapter_config_of, rules_of
 from coordinator.assembly.tree import Patience, bound, child, tell
 from coordinator.assembly.warding import ward_of
 from coordinator.control import LocalControl
+from coordinator.errors import CoordinatorError
 from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.library import Library
 from coordinator.logging import LogHandle, configure
@@ -44,6 +48,9 @@ from coordinator.supervision import ChildSpec, Snapshot, Strategy, Supervisor, S
 
 POOL: Final = "running"
 """The supervisor under which every running execution is a child of its own."""
+
+NAMED_WITHIN_S: Final = 2.0
+"""How long an answer waits for the name of the helper image, which commands for a person hold."""
 
 LOG_FILE: Final = "test-coordinator.jsonl"
 
@@ -81,11 +88,12 @@ class Parts:
         self.watchers: list[Callable[[Snapshot], None]] = []
         secrets = SecretSource(settings.data_dir, os.environ)
         self._facts = DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor)
+        image = HelperImage(settings.helper_image, __version__)
         docker = DockerCommandRunner(
             settings.docker_host,
             secrets.resolve,
             host=HostNamespaces(settings.docker_host, self._facts),
-            helper_image=HelperImage(settings.helper_image, __version__),
+            helper_image=image,
             instance=settings.service_instance_name,
             http=HttpCaller(secrets.resolve, self._facts).run,
             slowness=settings.docker_timeout_factor,
@@ -114,6 +122,7 @@ class Parts:
             docker_status=lambda: self._chaos.status,
             store_status=lambda: self.data_adapter.status,
             undo_deadline_s=settings.undo_deadline_seconds,
+            helper_image=partial(known_image, image, docker),
             history=self.data_adapter.history if settings.postgres_url.get_secret_value() else None,
         )
 
@@ -193,6 +202,13 @@ class Parts:
         self.metrics.executions_active(self._executions.active())
         for watcher in self.watchers:
             watcher(snapshot)
+
+
+async def known_image(image: HelperImage, runner: CommandRunner) -> str:
+    """The helper image for a person; empty where there is none, or none can be asked for in the time of an answer."""
+    with anyio.move_on_after(NAMED_WITHIN_S), contextlib.suppress(CoordinatorError):
+        return await image.reference(runner)
+    return ""
 
 
 def logs(settings: Settings, *, to_stdout: bool) -> LogHandle:

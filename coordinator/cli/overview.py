@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordinator.cli.output import pairs, rows
 from coordinator.client import HttpControl
+from coordinator.faults.commands import by_hand
 from coordinator.plain_text import one_line
-from coordinator.record import SCAN_OWED, Execution, ExecutionState, Fault, stamp
+from coordinator.record import ENDED, SCAN_OWED, Execution, ExecutionState, Fault, stamp
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -129,7 +130,7 @@ def fault_rows(found: Sequence[Fault]) -> str:
     """A line a fault, with the commands that undo it."""
     lines = [
         (one.id, one.type, ", ".join(target.name for target in one.targets) or one.target, one.state.value,
-         "; ".join(one.undo_commands) or "-")
+         "; ".join(one.undo_commands if one.state in ENDED else by_hand(one.undo_commands)) or "-")
         for one in found
     ]  # fmt: skip
     return rows(("id", "type", "containers", "state", "undo"), lines)

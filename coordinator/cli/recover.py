@@ -16,7 +16,7 @@ from coordinator.cli.output import note, result, rows
 from coordinator.cli.tools import Tools, Where, acts_on_coordinator, prints_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from coordinator.faults.leftovers import ScanReport
     from coordinator.ports import Control
@@ -104,8 +104,7 @@ async def _recover(tools: Tools, where: Where, as_json: bool, instances: tuple[s
             _tell(done.scanned)
     for fault in done.left:
         note(f"not undone  {_words(fault)}: {_reasons([fault], done.failed)[fault.id]}")
-        for command in fault.undo_commands:
-            note(f"  {command}")
+        _tell_commands(fault.undo_commands)
     if done.unseen:
         note(f"the engine could not be scanned, something may be left broken: {done.unseen}")
         note("once it answers, run `test-coordinator recover` again")
@@ -183,8 +182,7 @@ def _tell_left(report: ScanReport) -> bool:
     """The commands for what is left; whether anything is."""
     for each in report.left:
         note(f"left  {each.kind} on {each.where}: {each.text or each.why}")
-        for command in each.commands:
-            note(f"  {command}")
+        _tell_commands(each.commands)
     return bool(report.left)
 
 
@@ -199,9 +197,16 @@ async def _forget(tools: Tools, where: Where, fault_id: str) -> int:
     result(f"forgotten  {_words(fault)}\n")
     if fault.undo_commands:
         note("nothing will undo it any more; run:")
-        for command in fault.undo_commands:
-            note(f"  {command}")
+        _tell_commands(fault.undo_commands)
     return exit_codes.OK
+
+
+def _tell_commands(commands: Sequence[str]) -> None:
+    """As they can be pasted."""
+    from coordinator.faults.commands import by_hand
+
+    for command in by_hand(commands):
+        note(f"  {command}")
 
 
 def _reasons(left: list[Fault], failed: Mapping[str, str]) -> dict[str, str]:

@@ -187,10 +187,11 @@ class Watched:
 
     def owed(self) -> tuple[str, ...]:
         """The undo commands of faults that were not undone when last seen."""
+        from coordinator.faults.commands import by_hand
         from coordinator.record import ENDED
 
         faults = self.execution.faults if self.execution is not None else ()
-        return tuple(command for fault in faults if fault.state not in ENDED for command in fault.undo_commands)
+        return by_hand(command for fault in faults if fault.state not in ENDED for command in fault.undo_commands)
 
     def leave(self) -> None:
         """End the process now. Another process's undo goes on; our own is cut off and stays in the ledger."""
@@ -281,6 +282,7 @@ def _found_nothing(targets: Mapping[str, tuple[TargetRef, ...]]) -> bool:
 
 def summary(report: Report, paths: Sequence[Path]) -> str:
     """What came of it, for a person: verdict first, then why, how long it took to recover, and where to read on."""
+    from coordinator.faults.commands import by_hand
     from coordinator.record import Verdict
     from coordinator.reports.figures import recoveries
 
@@ -301,7 +303,7 @@ def summary(report: Report, paths: Sequence[Path]) -> str:
     lines += [("report", str(path)) for path in paths] or [("report", f"test-coordinator report {execution.id}")]
     text = pairs(lines)
     if report.left_broken:
-        text += "left broken; run:\n" + "".join(f"  {command}\n" for command in report.left_broken)
+        text += "left broken; run:\n" + "".join(f"  {command}\n" for command in by_hand(report.left_broken))
     return text
 
 

@@ -29,6 +29,14 @@ HELPER_IMAGE: Final = "{helper-image}"
 HELPER_IMAGE_SHOWN: Final = "${HELPER_IMAGE}"
 """The same for a person, whose shell fills it in."""
 
+LABEL_PROGRAMS: Final = "test-coordinator.programs"
+"""On an image: which programs are inside, as a hash. An image of another version may have others."""
+
+SET_HELPER_IMAGE: Final = (
+    f"HELPER_IMAGE=$(docker image ls --quiet --filter label={LABEL_PROGRAMS} --filter dangling=false | head -n 1)"
+)
+"""What a person's shell fills it in from, where nobody here knows which image it is."""
+
 HELPER_PROGRAMS: Final = "/usr/local/lib/test-coordinator/actors/docker/programs"
 """The folder in the helper image that holds the programs; its end is the package they import each other from."""
 
@@ -267,6 +275,26 @@ class Outcome(Value):
     def ok(self) -> bool:
         """Whether the process ended by itself with exit code 0."""
         return self.exit_code == 0
+
+
+def named(commands: Iterable[str], image: str) -> tuple[str, ...]:
+    """Shown commands with the helper image in its place; as they are where `image` is empty."""
+    # The image comes before all that a scenario may have written.
+    return tuple(
+        command.replace(HELPER_IMAGE_SHOWN, shlex.quote(image), 1) if image and needs_image(command) else command
+        for command in commands
+    )
+
+
+def by_hand(commands: Iterable[str]) -> tuple[str, ...]:
+    """Shown commands as a person can paste them: after the line that sets the helper image, where one needs it."""
+    shown = tuple(commands)
+    return (SET_HELPER_IMAGE, *shown) if any(map(needs_image, shown)) else shown
+
+
+def needs_image(command: str) -> bool:
+    """Whether a shown command runs a helper whose image it does not name."""
+    return command.startswith("docker run ") and HELPER_IMAGE_SHOWN in command
 
 
 def in_namespace(container_id: str, *arguments: str) -> DockerCommand:

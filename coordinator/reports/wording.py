@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final, NamedTuple
 
+from coordinator.faults.commands import by_hand
 from coordinator.plain_text import harmless
 from coordinator.record import ENDED, Execution, ExecutionState, Report, UndoState, Verdict
 
@@ -59,9 +60,9 @@ def left_broken(report: Report) -> tuple[str, ...]:
     """The commands for a person to run: as recorded, or where that holds none, those of the faults that still owe."""
     execution = report.execution
     if report.left_broken or execution.undo is not UndoState.INCOMPLETE:
-        return report.left_broken
+        return by_hand(report.left_broken)
     owing = (fault for fault in reversed(execution.faults) if fault.state not in ENDED)
-    return tuple(command for fault in owing for command in fault.undo_commands)
+    return by_hand(command for fault in owing for command in fault.undo_commands)
 
 
 def again(execution: Execution) -> str:

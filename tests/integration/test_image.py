@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.docker.helper_image import LABEL_PROGRAMS, fingerprint
+from actors.docker.helper_image import fingerprint
+from coordinator.faults.commands import LABEL_PROGRAMS
 from tests.integration.coordinator_container import (
     SOCKET,
     CoordinatorContainer,

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from coordinator.cli.tools import Tools
+from coordinator.faults.commands import SET_HELPER_IMAGE, in_namespace
 from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport
 from coordinator.record import FaultState
 from tests.unit.cli import played
@@ -142,3 +143,19 @@ def test_an_instance_has_a_name_that_instances_have(call: Call, name: str) -> No
     said = call("recover", "--scan", "--instance", name, control=control)
     assert (said.code, control.scanned) == (2, [])
     assert f"{name!r}: allowed: letters, digits and hyphens" in said.err
+
+
+def test_commands_can_be_pasted_where_the_helper_image_is_not_known(call: Call) -> None:
+    """The line that sets it comes first, for each fault and each leftover that needs it, and with --forget."""
+    command = in_namespace("a" * 64, "remove", "f-1").shown()
+    stuck = ACTIVE.model_copy(update={"undo_commands": (command,)})
+    lines = [f"  {SET_HELPER_IMAGE}", f"  {command}"]
+    said = call("recover", control=ScriptedControl(outstanding=[stuck], stuck={stuck.id}))
+    assert said.err.splitlines()[-2:] == lines
+    report = ScanReport(found=(found(LeftoverState.LEFT, (command,)),))
+    assert call("recover", "--scan", control=ScriptedControl(scan=report)).err.splitlines()[-2:] == lines
+    assert (
+        call("recover", "--forget", stuck.id, control=ScriptedControl(outstanding=[stuck])).err.splitlines()[-2:]
+        == lines
+    )
+    assert f"{SET_HELPER_IMAGE}; {command}" in call("status", control=ScriptedControl(outstanding=[stuck])).out

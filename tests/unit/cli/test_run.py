@@ -7,6 +7,7 @@ import pytest
 from coordinator.cli.run import summary
 from coordinator.cli.tools import Tools, Where
 from coordinator.client import NoAnswer
+from coordinator.faults.commands import SET_HELPER_IMAGE, in_namespace
 from coordinator.record import Execution, ExecutionState, FaultState, Submission, UndoState, Verdict
 from tests.unit.cli import played
 from tests.unit.cli.conftest import Call
@@ -109,6 +110,9 @@ def test_what_is_left_broken_is_printed_with_exit_code_5(call: Call) -> None:
     said = call("run", "kill.yaml", control=ScriptedControl([broken], left_broken=(played.UNDO,)))
     assert said.code == 5
     assert said.out.endswith(f"left broken; run:\n  {played.UNDO}\n")
+    by_helper = in_namespace("a" * 64, "remove", "f-1").shown()
+    said = call("run", "kill.yaml", control=ScriptedControl([broken], left_broken=(by_helper,)))
+    assert said.out.endswith(f"left broken; run:\n  {SET_HELPER_IMAGE}\n  {by_helper}\n")
 
 
 def test_json_puts_only_the_report_on_standard_output(call: Call) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from actors.docker import helper_image
-from actors.docker.helper_image import ARCHITECTURES, LABEL_PROGRAMS, HelperImage, _write_root, fingerprint, tools
+from actors.docker.helper_image import ARCHITECTURES, HelperImage, _write_root, fingerprint, tools
 from coordinator.errors import AbilityMissing
-from coordinator.faults.commands import HELPER_PROGRAMS, Command, Outcome
+from coordinator.faults.commands import HELPER_PROGRAMS, LABEL_PROGRAMS, Command, Outcome
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -163,3 +163,17 @@ def test_both_builders_label_alike() -> None:
     )
     assert done.stdout.strip() == fingerprint()
     assert f"COPY actors/docker/programs/*.py {HELPER_PROGRAMS}/" in (ROOT / "Dockerfile").read_text()
+
+
+async def test_a_person_is_told_the_image_as_it_is_set_or_found(outside: Path) -> None:
+    """The setting as it stands, without a look; else the id of what is there; nothing where nothing is, and nothing
+    is built for it.
+    """
+    table = Table({})
+    assert await HelperImage("blue:1", "1.0", outside).reference(table) == "blue:1"
+    assert await HelperImage("", "1.0", outside).reference(table) == ""
+    assert table.imported == []
+    built = HelperImage("", "1.0", outside)
+    await built.known(table)
+    assert await built.reference(table) == "sha256:built"
+    assert await HelperImage("", "1.0", outside).reference(table) == "sha256:built"

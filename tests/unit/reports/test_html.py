@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import example, given, settings
 
+from coordinator.faults.commands import SET_HELPER_IMAGE, in_namespace
 from coordinator.plain_text import REPLACEMENT
 from coordinator.record import (
     ExecutionState,
@@ -16,6 +17,7 @@ from coordinator.record import (
     Verdict,
 )
 from coordinator.reports.html import MOST_LANES, as_html, content_policy
+from coordinator.reports.wording import left_broken
 from tests.unit.cli import played
 from tests.unit.reports import hostile
 from tests.unit.reports.hostile import Skeleton
@@ -55,6 +57,15 @@ def test_what_is_left_broken_is_told_with_its_commands() -> None:
         head = text_of(as_html(played.report(stuck, left))).partition("What happened when")[0]
         assert f"Something is left broken. Left broken: run these commands {played.UNDO}" in head
     assert "Left broken" not in PAGE
+
+
+def test_what_is_left_broken_can_be_pasted() -> None:
+    """Where a command holds a variable for the image of helpers, the line that sets it stands before."""
+    command = in_namespace("a" * 64, "remove", "f-1").shown()
+    stuck = played.execution(undo=UndoState.INCOMPLETE, fault_state=FaultState.STUCK)
+    report = played.report(stuck, (command,))
+    assert left_broken(report) == (SET_HELPER_IMAGE, command)
+    assert f"run these commands {SET_HELPER_IMAGE} {command}" in text_of(as_html(report))
 
 
 @pytest.mark.parametrize(
