@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from coordinator.faults.facts import Value
 
@@ -16,6 +16,7 @@ DURATION_ALLOWED: Final = "a duration with its unit, like 250ms, 2s, 1.5m or 1h"
 OFFSET_ALLOWED: Final = "a duration with its unit, like 90s or 1h, with a minus for the other way: -1h"
 PERCENT_ALLOWED: Final = "a percentage like 12.5%, from 0% to 100%"
 SIZE_ALLOWED: Final = "a size with its unit, like 64k, 512m or 1g"
+SIZE_OR_SHARE_ALLOWED: Final = f"{SIZE_ALLOWED}, or a share like 80%"
 RATE_ALLOWED: Final = "a rate with its unit, like 64kbit, 1mbit or 2.5gbit, from 8kbit to 100gbit"
 _RATE_UNITS: Final = {"kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
 _LEAST_RATE: Final = 8_000
@@ -75,6 +76,32 @@ def parse_size(text: object) -> int:
     return int(float(match[1]) * _SIZE_UNITS[match[2]])
 
 
+def parse_size_or_share(text: object) -> int | str:
+    """Bytes of a text like `64m`, or a share as it was written, `80%`; raises ValueError that says what is allowed."""
+    if str(text).strip().endswith("%"):
+        return f"{parse_percent(text):g}%"
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        message = str(error).replace(SIZE_ALLOWED, SIZE_OR_SHARE_ALLOWED)
+        raise ValueError(message) from None
+
+
+def at_least(least: str) -> AfterValidator:
+    """A size of no less than this, or a share of something at all."""
+
+    def check(value: int | str) -> int | str:
+        if isinstance(value, int) and value < parse_size(least):
+            message = f"at least {least}"
+            raise ValueError(message)
+        if isinstance(value, str) and parse_percent(value) == 0:
+            message = "a share of more than 0%"
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
 def parse_rate(text: object) -> int:
     """Bits per second of a text like `10mbit`, in powers of 1000; raises ValueError that says what is allowed."""
     match = _RATE.fullmatch(str(text).strip().lower())
@@ -129,6 +156,14 @@ Size = Annotated[
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "description": SIZE_ALLOWED}),
 ]
 """Bytes, written with a unit."""
+
+SIZE_OR_SHARE_PATTERN: Final = r"^\d+(\.\d+)?\s*[kmgKMG%]$"
+SizeOrShare = Annotated[
+    int | str,
+    BeforeValidator(parse_size_or_share),
+    WithJsonSchema({"type": "string", "pattern": SIZE_OR_SHARE_PATTERN, "description": SIZE_OR_SHARE_ALLOWED}),
+]
+"""Bytes, or a share with its sign: `80%`."""
 
 RATE_PATTERN: Final = r"^\d+(\.\d+)?\s*[kmgKMG][bB][iI][tT]$"
 Rate = Annotated[

@@ -20,6 +20,8 @@ Json = Mapping[str, Any]
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 SHORT_ID: Final = 12
+CPU_PERIOD_US: Final = 100_000
+"""Of the kernel, where the engine names none."""
 
 
 def container_facts(inspected: Json) -> ContainerFacts:
@@ -52,6 +54,8 @@ def container_facts(inspected: Json) -> ContainerFacts:
             Mount(path=mount["Destination"], source=mount.get("Source", "") if mount["Type"] != "tmpfs" else "")
             for mount in sorted(inspected.get("Mounts") or (), key=lambda mount: str(mount["Destination"]))
         ),
+        cpus=_cpus(host),
+        memory=max(0, host.get("Memory") or 0),
     )
 
 
@@ -84,6 +88,13 @@ def engine_event(event: Json) -> EngineEvent:
         signal=attributes.get("signal", "") if of_container else "",
         exit_code=int(exit_code) if exit_code is not None else None,
     )
+
+
+def _cpus(host: Json) -> float:
+    """`--cpus`, or `--cpu-quota` of `--cpu-period`."""
+    if host.get("NanoCpus"):
+        return float(host["NanoCpus"]) / 1e9
+    return max(0.0, float(host.get("CpuQuota") or 0)) / float(host.get("CpuPeriod") or CPU_PERIOD_US)
 
 
 def _time(text: str) -> str:

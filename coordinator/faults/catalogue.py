@@ -37,6 +37,7 @@ from coordinator.quantities import (
     OFFSET_PATTERN,
     PERCENT_PATTERN,
     RATE_PATTERN,
+    SIZE_OR_SHARE_PATTERN,
     SIZE_PATTERN,
     show_duration,
 )
@@ -216,6 +217,7 @@ def _unit(field: Mapping[str, JsonValue]) -> str:
     written = {
         DURATION_PATTERN: "duration", OFFSET_PATTERN: "duration",
         PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size", RATE_PATTERN: "rate",
+        SIZE_OR_SHARE_PATTERN: "size or percentage",
     }  # fmt: skip
     for form in forms:
         pattern = form.get("pattern") if isinstance(form, dict) else None

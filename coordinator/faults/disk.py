@@ -16,7 +16,7 @@ from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Undo
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
 from coordinator.faults.stress import MOST_WORKERS, StressFault
-from coordinator.quantities import Percent, Size
+from coordinator.quantities import Percent, Size, SizeOrShare, at_least, parse_size
 
 INSIDE: Final = ("SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "DAC_OVERRIDE")
 """What a helper may in order to enter a container's mount namespace, and to write there wherever the container may."""
@@ -25,7 +25,7 @@ FILL_PROGRAM: Final = f"{HELPER_PROGRAMS}/fill.py"
 """What makes a file in a container that takes its disk's room: `remove FAULT WITHIN PATH CONTAINER` takes it away."""
 
 LONGEST_PATH: Final = 1024
-LEAST_FILL: Final = 4096
+LEAST_FILL: Final = "4k"
 NOWHERE: Final = "?"
 """Stands for a way that nobody knows."""
 
@@ -73,12 +73,14 @@ class DiskFill(CgroupFault):
 
     type: Literal["disk_fill"]
     path: FolderPath = Field(default="/", description="the folder in the container, whose disk is filled; no link")
-    size: Size | None = Field(default=None, ge=LEAST_FILL, description="how much is taken, at least 4k")
+    size: Annotated[SizeOrShare, at_least(LEAST_FILL)] | None = Field(
+        default=None, description="how much is taken, at least 4k; or what percent says"
+    )
     percent: Annotated[Percent, Field(gt=0)] | None = Field(
         default=None, description="how much of the disk is used in the end, as df shows it"
     )
     cap: Size | None = Field(
-        default=None, ge=LEAST_FILL, description="with percent: the most that may be taken; default 4g"
+        default=None, ge=parse_size(LEAST_FILL), description="with percent: the most that may be taken; default 4g"
     )
 
     summary: ClassVar[str] = "Takes the room of the disk under a folder of the container."
@@ -95,7 +97,7 @@ class DiskFill(CgroupFault):
         if (self.size is None) == (self.percent is None):
             message = "size or percent: one of them is due"
             raise ValueError(message)
-        if self.cap is not None and self.percent is None:
+        if self.cap is not None and isinstance(self.size, int):
             message = "cap with percent alone: a size is its own"
             raise ValueError(message)
         return self
@@ -103,7 +105,7 @@ class DiskFill(CgroupFault):
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Fill each running container's."""
         value = f"{self.percent:g}%" if self.size is None else str(self.size)
-        cap = self.size or self.cap or DEFAULT_CAP
+        cap = self.size if isinstance(self.size, int) else self.cap or DEFAULT_CAP
         return self.planned(containers, value, str(cap), self.path, MARK)
 
     def undo_of(self, container: ContainerFacts) -> Undo:

@@ -96,6 +96,10 @@ class ContainerFacts(Value):
     layer: str = ""
     """Where its own files are on the engine's machine; empty where the engine does not say."""
     mounts: tuple[Mount, ...] = ()
+    cpus: float = 0.0
+    """How many it may use by the engine's own record; 0 where that limits none."""
+    memory: int = 0
+    """How many bytes, likewise."""
 
     @property
     def compose_project(self) -> str:

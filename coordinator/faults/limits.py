@@ -14,13 +14,13 @@ from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import LATE_S, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 from coordinator.identity import LABEL_ROLE
-from coordinator.quantities import Size
+from coordinator.quantities import SizeOrShare, at_least
 
 ALL: Final = "all"
 """In place of a fault's id: whatever the program has done to the container, of whichever fault."""
 
 DEADLINE_S: Final = 20.0
-LEAST_MEMORY: Final = 6 << 20
+LEAST_MEMORY: Final = "6m"
 """Docker's own least limit: with less, nothing starts."""
 
 
@@ -39,8 +39,10 @@ class CgroupFault(FaultSpec):
         """Ask this of the program for each running container."""
         targets, untouched = [], []
         for container in containers:
+            why = self.why_not(container)
             if container.state is not ContainerState.RUNNING:
                 why = f"is {container.state}, not running: left alone"
+            if why:
                 untouched.append(Untouched(container_id=container.id, name=container.name, why=why))
                 continue
             targets.append(
@@ -52,6 +54,10 @@ class CgroupFault(FaultSpec):
                 )
             )  # fmt: skip
         return FaultPlan(targets=tuple(targets), untouched=tuple(untouched))
+
+    def why_not(self, container: ContainerFacts) -> str:
+        """Why one that runs is left alone, as far as the engine tells; else the program sees it."""
+        return ""
 
     def undo_of(self, container: ContainerFacts) -> Undo:
         """How it is put back in one container."""
@@ -92,6 +98,10 @@ class CpuLimit(LimitFault):
     summary: ClassVar[str] = "Gives the container less CPU time: it is stopped for the rest of each period."
     mechanism: ClassVar[str] = "a helper container, cpu.max or cpu.cfs_quota_us of the cgroup"
 
+    def why_not(self, container: ContainerFacts) -> str:
+        """Where its own limit is no higher."""
+        return no_limit(f"{container.cpus:g} CPUs", container.cpus, self.cpus, f"{self.cpus:g}")
+
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
         return self.planned(containers, "cpu", f"{self.cpus:.6f}", self.on_target_restart)
@@ -101,10 +111,18 @@ class MemoryLimit(LimitFault):
     """The most memory, with no swap beside it."""
 
     type: Literal["memory_limit"]
-    limit: Size = Field(ge=LEAST_MEMORY, description="the most it may use, at least 6m")
+    limit: Annotated[SizeOrShare, at_least(LEAST_MEMORY)] = Field(
+        description="the most it may use, at least 6m; or its share of the limit there is, else of the host's memory"
+    )
 
     summary: ClassVar[str] = "Lowers the most memory the container may use; what asks for more is killed."
     mechanism: ClassVar[str] = "a helper container, memory.max or memory.limit_in_bytes of the cgroup"
+
+    def why_not(self, container: ContainerFacts) -> str:
+        """Where its own limit is no higher."""
+        if isinstance(self.limit, str):
+            return ""
+        return no_limit(f"{container.memory} bytes", container.memory, self.limit, str(self.limit))
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
@@ -123,6 +141,11 @@ class PidExhaustion(LimitFault):
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
         return self.planned(containers, "pids", str(self.leave), self.on_target_restart)
+
+
+def no_limit(shown: str, there: float, wanted: float, wanted_shown: str) -> str:
+    """Why a limit would be none beside the one that is there (0: no limit); empty where it would be one."""
+    return f"is limited to {shown} as it is: {wanted_shown} would limit nothing" if 0 < there <= wanted else ""
 
 
 def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = ()) -> DockerCommand:

@@ -13,11 +13,11 @@ from coordinator.faults.commands import MARK, STRESS_PROGRAM
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
-from coordinator.quantities import Percent, Size
+from coordinator.quantities import Percent, SizeOrShare, at_least
 from coordinator.record import FaultClass
 
 MOST_WORKERS: Final = 64
-LEAST_MEMORY: Final = 1 << 20
+LEAST_MEMORY: Final = "1m"
 
 
 class StressFault(CgroupFault):
@@ -53,7 +53,9 @@ class MemoryStress(StressFault):
     """One process that holds memory, every page of it touched."""
 
     type: Literal["memory_stress"]
-    size: Size | None = Field(default=None, ge=LEAST_MEMORY, description="how much it holds, at least 1m")
+    size: Annotated[SizeOrShare, at_least(LEAST_MEMORY)] | None = Field(
+        default=None, description="how much it holds, at least 1m; or what percent says"
+    )
     percent: Annotated[Percent, Field(gt=0)] | None = Field(
         default=None, description="the same as a share of the container's limit; of the host's memory where it has none"
     )

@@ -58,8 +58,12 @@ def spin(share: float, alive: Alive, on: On) -> None:
 
 
 def hold(size: int, alive: Alive, on: On) -> None:
-    """Have so many bytes, in pages that are really there."""
-    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+    """Have so many bytes, in pages that are really there. Raises Failed where the kernel does not give them."""
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise Failed(f"the kernel gives no {size} bytes at once: {getattr(error, 'strerror', error)}") from None
+    with memory:
         for start in range(0, size, CHUNK):
             for place in range(start, min(start + CHUNK, size), mmap.PAGESIZE):
                 memory[place] = 1

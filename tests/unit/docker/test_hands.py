@@ -12,7 +12,8 @@ from anyio.abc import Process
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.hands import namespace_hands
 from actors.docker.processes import start
-from coordinator.faults.commands import Command, DockerCommand, Outcome, in_namespace
+from coordinator.faults.commands import LIMITS_PROGRAM, STRESS_PROGRAM, Command, DockerCommand, Outcome, in_namespace
+from coordinator.faults.limits import beside_cgroups
 
 pytestmark = pytest.mark.anyio
 
@@ -31,19 +32,26 @@ for number in asked:
 """
 """Answers a put only when its removal is asked for as well, then is lost."""
 
+SHORT = HELPER.replace("< 2", "< 1")
+"""Answers a put, then is lost."""
+
 
 class Runner(DockerCommandRunner):
     """Opens such helpers."""
 
     def __init__(self) -> None:
         super().__init__("", str)
+        self.program = HELPER
         self.opened = 0
         self.began = ""
 
     async def hold(self, command: DockerCommand) -> tuple[Process, str]:
         """One more."""
         self.opened += 1
-        return await start([sys.executable, "-c", HELPER], os.environ, fed=True), ""
+        return await start([sys.executable, "-c", self.program], os.environ, fed=True), ""
+
+    async def prepare_helper(self) -> None:
+        """There is nothing to prepare."""
 
     async def run(self, command: Command) -> Outcome:
         """Which run is up, and what a helper that is lost does not answer."""
@@ -100,3 +108,20 @@ async def test_what_is_put_when_its_helper_is_lost_is_put_by_another() -> None:
                     await anyio.sleep(0.01)
             await hands.run(in_namespace(TARGET, "remove", "1" * 32))  # answered by none: the helper has ended
             assert runner.opened == opened
+
+
+@pytest.mark.parametrize(
+    ("program", "told"), [(LIMITS_PROGRAM, set()), (STRESS_PROGRAM, {"fault_interrupted", "fault_reapplied"})]
+)
+async def test_a_limit_outlasts_its_helper(program: str, told: set[str]) -> None:
+    """Another looks after it, and nothing was interrupted; what ends with its helper is told."""
+    runner, heard = Runner(), set()
+    runner.program = SHORT
+    async with namespace_hands(runner, "e") as hands:
+        hands.listen(lambda event, *_: heard.add(event))
+        put = beside_cgroups(program, "put", FAULT, "cpu", "0.5", "end", TARGET)
+        await hands.ready([put])
+        assert (await hands.run(put)).ok
+        while runner.opened < 3:
+            await anyio.sleep(0.01)
+    assert heard == told

@@ -50,6 +50,24 @@ def test_a_run_that_ended_for_want_of_memory_says_so() -> None:
     assert not container_facts(inspected(Status="running", OOMKilled=True)).out_of_memory
 
 
+@pytest.mark.parametrize(
+    ("host", "limits"),
+    [
+        ({}, (0, 0)),
+        ({"NanoCpus": 1_500_000_000, "Memory": 4096}, (1.5, 4096)),
+        ({"NanoCpus": 0, "CpuQuota": 50_000, "CpuPeriod": 0}, (0.5, 0)),
+        ({"CpuQuota": 50_000, "CpuPeriod": 25_000}, (2, 0)),
+        ({"CpuQuota": -1, "Memory": -1}, (0, 0)),
+    ],
+)
+def test_its_limits_are_those_the_engine_has_on_record(host: dict[str, int], limits: tuple[float, int]) -> None:
+    """None is 0, however it is written."""
+    told = inspected()
+    told["HostConfig"] |= host
+    facts = container_facts(told)
+    assert (facts.cpus, facts.memory) == limits
+
+
 def test_the_start_is_the_engines_own_text() -> None:
     """The start time keeps its nanoseconds, as it tells one run from the next."""
     facts = container_facts(inspected(Status="running", StartedAt="2026-01-01T00:00:00.123456789Z"))

@@ -69,6 +69,8 @@ def filled(container: ContainerFacts, **fields: object) -> TargetPlan:
         ({"size": "64m", "path": "/data"}, ("67108864", "67108864", "/data")),
         ({"size": None, "percent": "95%"}, ("95%", str(4 << 30), "/")),
         ({"size": None, "percent": "12.5%", "cap": "1g"}, ("12.5%", str(1 << 30), "/")),
+        ({"size": "95%"}, ("95%", str(4 << 30), "/")),
+        ({"size": "12.5 %", "cap": "1g"}, ("12.5%", str(1 << 30), "/")),
     ],
 )
 def test_a_helper_fills_it_up_to_a_cap(fields: dict[str, object], asked: tuple[str, ...]) -> None:
@@ -119,7 +121,7 @@ def test_the_undo_knows_the_way_when_the_container_is_down(
         ({"size": None}, "size or percent: one of them is due"),
         ({"percent": "5%"}, "size or percent: one of them is due"),
         ({"cap": "1g"}, "cap with percent alone"),
-        ({"size": "1k"}, "4096"),
+        ({"size": "1k"}, "at least 4k"),
         ({"size": "64"}, "did you mean 64m"),
         ({"size": None, "percent": "0%"}, "greater than 0"),
         ({"size": None, "percent": "101%"}, "from 0% to 100%"),

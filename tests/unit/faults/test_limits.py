@@ -31,6 +31,7 @@ def container(state: str = "running") -> ContainerFacts:
     [
         ({"type": "cpu_limit", "cpus": "0.2"}, ("cpu", "0.200000")),
         ({"type": "memory_limit", "limit": "64m"}, ("memory", "67108864")),
+        ({"type": "memory_limit", "limit": "50%"}, ("memory", "50%")),
         ({"type": "pid_exhaustion"}, ("pids", "0")),
         ({"type": "pid_exhaustion", "leave": "7"}, ("pids", "7")),
     ],
@@ -59,6 +60,33 @@ def test_what_does_not_run_has_no_cgroup() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"type": "cpu_limit", "cpus": "1.5"}, "is limited to 1.5 CPUs as it is: 1.5 would limit nothing"),
+        ({"type": "cpu_limit", "cpus": "1.4"}, ""),
+        (
+            {"type": "memory_limit", "limit": "65m"},
+            "is limited to 67108864 bytes as it is: 68157440 would limit nothing",
+        ),
+        ({"type": "memory_limit", "limit": "63m"}, ""),
+        ({"type": "memory_limit", "limit": "50%"}, ""),
+        ({"type": "pid_exhaustion"}, ""),
+    ],
+)
+def test_what_the_engine_limits_more_is_left_alone(fields: dict[str, object], why: str) -> None:
+    """A plan says so before anything is touched; where the engine tells no limit, the program sees."""
+    limited = container().model_copy(update={"cpus": 1.5, "memory": 64 << 20})
+    assert "".join(each.why for each in fault(**fields).plan([limited]).untouched) == why
+    assert fault(**fields).plan([container()]).untouched == ()
+
+
+def test_what_is_changed_by_somebody_else_is_set_anew_where_that_is_asked_for() -> None:
+    """As after a restart."""
+    (target,) = fault(type="pid_exhaustion", on_target_restart="reapply").plan([container()]).targets
+    assert target.inject.argv[-2:] == ("reapply", "c" * 64)
+
+
+@pytest.mark.parametrize(
     ("fields", "says"),
     [
         ({"type": "cpu_limit"}, "cpus"),
@@ -66,7 +94,7 @@ def test_what_does_not_run_has_no_cgroup() -> None:
         ({"type": "cpu_limit", "cpus": "nan"}, "finite|greater"),
         ({"type": "cpu_limit", "cpus": "-1"}, "greater than 0"),
         ({"type": "memory_limit", "limit": "64"}, "did you mean 64m"),
-        ({"type": "memory_limit", "limit": "1m"}, "6291456"),
+        ({"type": "memory_limit", "limit": "1m"}, "at least 6m"),
         ({"type": "pid_exhaustion", "leave": "-1"}, "greater than or equal to 0"),
         ({"type": "pid_exhaustion", "leave": "1.5"}, "integer"),
     ],

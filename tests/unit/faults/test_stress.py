@@ -17,6 +17,7 @@ from tests.unit.faults.test_limits import container, fault
         ({"type": "cpu_stress", "workers": "3", "load": "12.5%"}, ("cpu", "3x12.5")),
         ({"type": "memory_stress", "size": "64m"}, ("memory", "67108864")),
         ({"type": "memory_stress", "percent": "50%"}, ("memory", "50%")),
+        ({"type": "memory_stress", "size": "50%"}, ("memory", "50%")),
     ],
 )
 def test_a_helper_starts_it_and_ends_it(fields: dict[str, object], asked: tuple[str, str]) -> None:
@@ -51,8 +52,11 @@ def test_what_does_not_run_is_left_alone(state: str) -> None:
         ({"type": "memory_stress"}, "size or percent: one of them is due"),
         ({"type": "memory_stress", "size": "64m", "percent": "5%"}, "size or percent: one of them is due"),
         ({"type": "memory_stress", "size": "64"}, "did you mean 64m"),
-        ({"type": "memory_stress", "size": "1k"}, "1048576"),
+        ({"type": "memory_stress", "size": "1k"}, "at least 1m"),
         ({"type": "memory_stress", "percent": "0%"}, "greater than 0"),
+        ({"type": "memory_stress", "size": "0%"}, "more than 0%"),
+        ({"type": "memory_stress", "size": "101%"}, "from 0% to 100%"),
+        ({"type": "memory_stress", "size": "x"}, "like 64k, 512m or 1g, or a share like 80%"),
     ],
 )
 def test_what_is_no_load_is_refused(fields: dict[str, object], says: str) -> None:

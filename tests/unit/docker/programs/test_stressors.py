@@ -48,6 +48,14 @@ def begin(process: subprocess.Popen[bytes], main: int, *, stays: bool = False) -
     process.stdin.flush()
 
 
+def test_memory_that_the_kernel_does_not_give_is_told() -> None:
+    """Not that the container has ended."""
+    for size in (1 << 62, 1 << 80):
+        with stressor("memory", str(size)) as process:
+            begin(process, os.getpid())
+            assert said(process).startswith(f"failed the kernel gives no {size} bytes at once: ")
+
+
 def test_a_share_of_cpu_time_is_taken() -> None:
     """By the kernel's count, never more than asked for, for as long as it is told to; others may take some of it."""
     began, before = time.monotonic(), time.process_time()
