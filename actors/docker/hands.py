@@ -147,10 +147,17 @@ class NamespaceHands:
                 self._names.append(session.name)
             session.news = partial(self._heard, command)
             self._group.start_soon(self._keep, session, command)
-            with anyio.move_on_after(OPEN_DEADLINE_S * self._runner.slowness):
-                await session.opened.wait()
-            if not session.ready:
-                await session.close()
+            kept = False
+            try:
+                with anyio.move_on_after(OPEN_DEADLINE_S * self._runner.slowness):
+                    await session.opened.wait()
+                kept = session.ready and not self._closed
+            finally:
+                if not kept:
+                    # Nobody else would end it, and it would be waited for without end.
+                    with anyio.CancelScope(shield=True):
+                        await session.close()
+            if not kept:
                 where = f"in the network of {command.namespace[:12]}" if command.namespace else "beside the cgroups"
                 raise AbilityMissing(f"no helper {where}: {session.why()}")
             self._sessions[place] = session
