@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
@@ -17,6 +17,8 @@ from coordinator.cli.tools import Tools, prints_json
 from coordinator.faults.facts import Value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import BaseModel, JsonValue
 
 WIDTH: Final = 78
@@ -34,15 +36,18 @@ class Parameter(Value):
 
 
 class Kind(Value):
-    """A fault or probe type."""
+    """A fault or probe type. `alias_of`: the type of which this is another name; `aliases`: its other names."""
 
     type: str
     summary: str
     parameters: tuple[Parameter, ...]
+    alias_of: str = ""
+    aliases: tuple[str, ...] = ()
     fault_class: str = ""
     undo: str = ""
     mechanism: str = ""
     needs: str = ""
+    capabilities: tuple[str, ...] = ()
     proof: str = ""
     example: str = ""
     elsewhere: str = ""
@@ -112,11 +117,14 @@ def fault_kinds() -> tuple[Kind, ...]:
             type=name,
             summary=model.summary,
             parameters=_parameters(model),
+            alias_of="" if name == (doc := describe(name)).name else doc.name,
+            aliases=doc.aliases if name == doc.name else (),
             fault_class=model.fault_class.value,
             undo=model.undo_text,
             mechanism=model.mechanism,
             needs=model.needs,
-            proof=(doc := describe(name)).proof,
+            capabilities=model.capabilities,
+            proof=doc.proof,
             example=doc.example,
             elsewhere=doc.elsewhere,
         )
@@ -144,15 +152,22 @@ def _type_names(model: type[BaseModel]) -> tuple[str, ...]:
 def _parameters(model: type[BaseModel]) -> tuple[Parameter, ...]:
     """The fields from the model's own JSON Schema: the same that editors and `validate` go by."""
     schema = model.model_json_schema(by_alias=True)
-    found = []
+    return tuple(_fields(schema, schema.get("$defs", {})))
+
+
+def _fields(schema: dict[str, Any], definitions: dict[str, dict[str, Any]], within: str = "") -> Iterator[Parameter]:
+    """The fields of an object, each followed by its own, as `inject.method`."""
     for name, field in schema["properties"].items():
-        if name in _WRITTEN_BY_TYPE:
+        if not within and name in _WRITTEN_BY_TYPE:
             continue
-        allowed, meaning = _allowed(field, schema.get("$defs", {})), str(field.get("description", ""))
+        allowed, meaning = _allowed(field, definitions), str(field.get("description", ""))
         default = None if name in schema.get("required", ()) else _default(field.get("default"), allowed)
         meaning = "" if meaning == allowed else meaning
-        found.append(Parameter(name=name, allowed=allowed, default=default, meaning=meaning))
-    return tuple(found)
+        yield Parameter(name=f"{within}{name}", allowed=allowed, default=default, meaning=meaning)
+        forms = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
+        inner = definitions.get(str(forms[0].get("$ref", "")).rpartition("/")[2], {})
+        if len(forms) == 1 and "properties" in inner:
+            yield from _fields(inner, definitions, f"{within}{name}.")
 
 
 def _default(value: JsonValue, allowed: str) -> str:
@@ -191,13 +206,15 @@ def _allowed(field: dict[str, JsonValue], definitions: dict[str, dict[str, JsonV
             return "{" + ", ".join(inner) + "}"
         case {"type": "string", "pattern": _, "description": str(text)}:
             return text
+        case {"type": list(), "description": str(text)}:
+            return text
         case {"type": "array", "items": dict(item)}:
             return f"a list of: {_allowed(item, definitions)}"
         case {"type": str(name)}:
             words = {"string": "text", "integer": "a whole number", "boolean": "true or false", "object": "a mapping"}
             return words.get(name, f"a {name}")
         case _:
-            return "any"
+            return "any JSON"
 
 
 def _tell(what: str, kinds: tuple[Kind, ...], name: str | None, *, as_json: bool) -> None:
@@ -209,16 +226,26 @@ def _tell(what: str, kinds: tuple[Kind, ...], name: str | None, *, as_json: bool
     elif as_json:
         result(listing([_object(kind) for kind in kinds]))
     elif any(kind.fault_class for kind in kinds):
-        lines = [(kind.type, kind.fault_class, kind.summary, kind.undo) for kind in kinds]
+        lines = [(kind.type, kind.fault_class, _does(kind), kind.undo) for kind in kinds]
         result(rows(("type", "class", "does", "undo"), lines))
     else:
         result(rows(("type", "does"), [(kind.type, kind.summary) for kind in kinds]))
 
 
+def _does(kind: Kind) -> str:
+    return f"the same as {kind.alias_of}" if kind.alias_of else kind.summary
+
+
 def _described(kind: Kind) -> str:
-    head = [("type", kind.type), ("does", kind.summary)]
+    head = [("type", kind.type)]
+    if kind.alias_of:
+        head.append(("alias of", kind.alias_of))
+    if kind.aliases:
+        head.append(("aliases", ", ".join(kind.aliases)))
+    head.append(("does", kind.summary))
     if kind.fault_class:
         head += [("class", kind.fault_class), ("undo", kind.undo), ("by", kind.mechanism), ("needs", kind.needs)]
+        head.append(("capabilities", f"of its helper: {', '.join(kind.capabilities)}" if kind.capabilities else "none"))
         head += [("proof", kind.proof), ("example", kind.example), ("elsewhere", kind.elsewhere)]
     lines = [
         (one.name, "required" if one.default is None else one.default, one.allowed, one.meaning)

@@ -151,8 +151,8 @@ class ParameterDoc(Value):
 
 
 class FaultDoc(Value):
-    """One fault as the catalogue shows it. `undo` and `mechanism` are a few words; `needs` one line; for `proof` and
-    `elsewhere` see `Comment`.
+    """One fault as the catalogue shows it. `undo` and `mechanism` are a few words; `needs` one line; `capabilities`
+    are those of its helper; for `proof` and `elsewhere` see `Comment`.
     """
 
     name: str
@@ -163,6 +163,7 @@ class FaultDoc(Value):
     fault_class: FaultClass
     mechanism: str
     needs: str
+    capabilities: tuple[str, ...]
     proof: str
     example: str
     elsewhere: str
@@ -185,6 +186,7 @@ def describe(fault_type: str) -> FaultDoc:
         fault_class=kind.fault_class,
         mechanism=kind.mechanism,
         needs=kind.needs,
+        capabilities=kind.capabilities,
         proof=COMMENTS[name].proof,
         example=EXAMPLES[kind],
         elsewhere=COMMENTS[name].elsewhere,

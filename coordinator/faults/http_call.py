@@ -51,11 +51,13 @@ class Call(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
-    url: Annotated[Url, AfterValidator(_without_user)] | None = None
-    port: int | None = Field(default=None, ge=1, le=65535)
+    url: Annotated[Url, AfterValidator(_without_user)] | None = Field(
+        default=None, description="called once, however many containers the target has; this or port"
+    )
+    port: int | None = Field(default=None, ge=1, le=65535, description="called at each container's own address")
     path: str = Field(default="/", pattern=r"^/[!-~]*$", description="a path of ASCII characters that begins with /")
-    headers: dict[HeaderName, HeaderValue] = {}
-    body: JsonValue = Field(default=None, alias="json")
+    headers: dict[HeaderName, HeaderValue] = Field(default={}, description="values may be {secret: NAME}")
+    body: JsonValue = Field(default=None, alias="json", description="the body, sent as application/json")
 
     @model_validator(mode="after")
     def _addressed(self) -> Self:

@@ -145,6 +145,7 @@ class ContainerCrash(FaultSpec):
     mechanism: ClassVar[str] = "a helper container in the host's process namespace, kill -9"
     needs: ClassVar[str] = "a Docker engine and the helper image (HELPER_IMAGE; built at first need)"
     by_helper: ClassVar[bool] = True
+    capabilities: ClassVar[tuple[str, ...]] = ("KILL",)
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",), ("kill",))
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:

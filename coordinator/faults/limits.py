@@ -32,8 +32,6 @@ class CgroupFault(FaultSpec):
     needs: ClassVar[str] = "a Docker engine on Linux, version 20.10 or later, and the helper image (HELPER_IMAGE)"
     by_helper: ClassVar[bool] = True
     in_cgroups: ClassVar[bool] = True
-    capabilities: ClassVar[tuple[str, ...]] = ()
-    """What the helper may beside writing to cgroups."""
 
     def planned(self, containers: Sequence[ContainerFacts], *asked: str) -> FaultPlan:
         """Ask this of the program for each running container."""

@@ -129,6 +129,8 @@ class FaultSpec(BaseModel, ABC):
     """Whether the helper acts in the target's mount namespace."""
     in_cgroups: ClassVar[bool] = False
     """Whether the helper acts on the host's cgroups."""
+    capabilities: ClassVar[tuple[str, ...]] = ()
+    """Those of Linux that its helper is given; it has no others."""
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """What a helper must be able to do, as `abilities.py` names it: one of each group, the best first."""
     options: ClassVar[Mapping[str, str]] = MappingProxyType({})

@@ -33,6 +33,7 @@ class NetworkFault(FaultSpec):
     needs: ClassVar[str] = "a Docker engine on Linux and nft, in the helper image (HELPER_IMAGE) or beside the engine"
     by_helper: ClassVar[bool] = True
     in_network: ClassVar[bool] = True
+    capabilities: ClassVar[tuple[str, ...]] = ("NET_ADMIN", "NET_RAW")
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("nft_leases",),)
 
     def planned(self, containers: Sequence[ContainerFacts], rules: Mapping[str, Mapping[str, object]]) -> FaultPlan:

@@ -63,6 +63,7 @@ class ProcessKill(ProcessFault):
     type: Literal["process_kill"]
     signal: str = Field(default="SIGKILL", description="a signal name or number")
 
+    capabilities: ClassVar[tuple[str, ...]] = ("KILL",)
     summary: ClassVar[str] = "Sends a signal (SIGKILL) to processes inside the container, but for its main process."
     undo_text: ClassVar[str] = "none: whoever started them starts them again"
     mechanism: ClassVar[str] = "a helper container in the host's process namespace, kill"

@@ -33,12 +33,40 @@ def test_a_fault_is_described(call: Call) -> None:
     assert "type" not in [line.split()[0] for line in said.out.split("PARAMETER")[1].splitlines()]
 
 
+def test_fields_within_fields_have_their_defaults(call: Call) -> None:
+    """Also in JSON: of the states of a link, and of a request."""
+    lines = {line.split()[0]: line for line in call("faults", "network_loss").out.splitlines() if line}
+    assert "required" in lines["gilbert_elliott.p"]
+    assert "100%" in lines["gilbert_elliott.1-h"]
+    assert lines["gilbert_elliott.1-k"].split()[1] == "0%"
+    found = json.loads(call("faults", "http_call", "--json").out)["parameters"]
+    defaults = {each["name"]: each["default"] for each in found}
+    assert (defaults["inject"], defaults["inject.method"], defaults["undo.path"]) == (None, "POST", "/")
+    assert "expect.status" in call("probes", "http").out
+
+
+def test_rights_and_other_names_are_told(call: Call) -> None:
+    """The capabilities of the helper; an alias says of what, and a fault what else it is called; also in JSON."""
+    lines = {line.split()[0]: line for line in call("faults", "network_loss").out.splitlines() if line}
+    assert lines["capabilities"].split()[1:] == ["of", "its", "helper:", "NET_ADMIN,", "NET_RAW"]
+    assert lines["aliases"].split() == ["aliases", "network_packet_loss"]
+    assert "\ncapabilities  none\n" in call("faults", "container_pause").out
+    assert "\nalias of      container_kill\n" in call("faults", "service_kill").out
+    listed = {line.split()[0]: line for line in call("faults").out.splitlines()[1:]}
+    assert "the same as container_restart" in listed["service_restart"]
+    kinds = {each["type"]: each for each in json.loads(call("faults", "--json").out)["items"]}
+    assert kinds["service_kill"]["alias_of"] == "container_kill"
+    assert (kinds["container_kill"]["alias_of"], kinds["container_kill"]["aliases"]) == ("", ["service_kill"])
+    assert kinds["process_freeze"]["capabilities"] == ["KILL"]
+
+
 def test_every_kind_tells_what_it_does_and_takes() -> None:
     """No fault or probe is without a summary, and every parameter says what is allowed."""
     for kind in (*fault_kinds(), *probe_kinds()):
         assert kind.summary, kind.type
         assert kind.parameters, kind.type
-        assert all(parameter.allowed != "any" for parameter in kind.parameters), kind
+        any_json = {parameter.name for parameter in kind.parameters if parameter.allowed == "any JSON"}
+        assert any_json == ({"inject.json", "undo.json"} if kind.type == "http_call" else set())
 
 
 def test_probes_are_listed_and_described(call: Call) -> None:

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import get_args
 
 import pytest
@@ -5,12 +6,17 @@ import yaml
 from pydantic import TypeAdapter
 
 from coordinator.errors import NotFound
-from coordinator.faults.catalogue import KINDS, AnyFault, Fault, FaultDoc, describe, describe_all
+from coordinator.faults.catalogue import KINDS, AnyFault, Fault, FaultDoc, ParameterDoc, describe, describe_all
+from coordinator.faults.commands import DockerCommand
 from coordinator.faults.commentary import COMMENTS
+from coordinator.faults.facts import ContainerState
 from coordinator.record import FaultClass
 from tests.conftest import ROOT
+from tests.unit.faults.test_odd_targets import example, planned
 
 PAGE = (ROOT / "docs" / "reference" / "faults.md").read_text()
+COMMON = PAGE.partition("\n## Every fault\n")[2].partition("\n## ")[0]
+COMMON_NAMES = ("target", "at", "for", "on_target_restart")
 FAULT: TypeAdapter[object] = TypeAdapter(AnyFault)
 
 
@@ -70,6 +76,11 @@ def test_an_example_is_a_valid_fault(doc: FaultDoc) -> None:
     assert isinstance(FAULT.validate_python(example), KINDS[doc.name])
 
 
+def row(parameter: ParameterDoc) -> str:
+    """A parameter as the page has it."""
+    return f"| `{parameter.name}` | {parameter.unit} | {parameter.default or 'required'} | {parameter.meaning} |"
+
+
 @pytest.mark.parametrize("doc", describe_all(), ids=lambda doc: doc.name)
 def test_the_reference_page_tells_all(doc: FaultDoc) -> None:
     """The page has each fault's section with all that is told of it, and its own parameters."""
@@ -79,9 +90,24 @@ def test_the_reference_page_tells_all(doc: FaultDoc) -> None:
     told = (doc.summary, doc.undo, doc.mechanism, doc.needs, doc.proof, doc.elsewhere, doc.example)
     for text in (*told, doc.fault_class.value, *doc.aliases):
         assert text in section
-    for parameter in doc.parameters:
-        row = f"| `{parameter.name}` | {parameter.unit} | {parameter.default or 'required'} | {parameter.meaning} |"
-        assert row in PAGE
+    assert f"\n- capabilities: {', '.join(doc.capabilities) or 'none'}\n" in section
+    own = [parameter for parameter in doc.parameters if row(parameter) not in COMMON]
+    assert [row(each) for each in own if row(each) not in section.splitlines()] == []
+    assert {each.name for each in doc.parameters} - {each.name for each in own} <= set(COMMON_NAMES)
+
+
+@pytest.mark.parametrize("doc", describe_all(), ids=lambda doc: doc.name)
+def test_the_capabilities_told_are_those_that_helpers_get(doc: FaultDoc) -> None:
+    """What a fault does, and how it is undone, asks for these and no others."""
+    spec = example(doc)
+    given: set[str] = set()
+    for target in planned(spec, ContainerState.RUNNING).targets:
+        undos = (target.undo.command, target.undo.mend) if target.undo else ()
+        for command in (target.inject, target.keep, *undos):
+            argv = command.argv if isinstance(command, DockerCommand) else ()
+            given |= {word for option, word in pairwise(argv) if option == "--cap-add"}
+    assert given == set(doc.capabilities)
+    assert not given or spec.by_helper
 
 
 def test_only_faults_of_the_network_and_stressors_end_by_themselves() -> None:
