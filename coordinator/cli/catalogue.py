@@ -204,9 +204,7 @@ def _allowed(field: dict[str, JsonValue], definitions: dict[str, dict[str, JsonV
             return str(value)
         case {"type": "object", "properties": dict(inner)}:
             return "{" + ", ".join(inner) + "}"
-        case {"type": "string", "pattern": _, "description": str(text)}:
-            return text
-        case {"type": list(), "description": str(text)}:
+        case {"type": "string", "pattern": _, "description": str(text)} | {"type": list(), "description": str(text)}:
             return text
         case {"type": "array", "items": dict(item)}:
             return f"a list of: {_allowed(item, definitions)}"
