@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.conftest import PATIENCE
 from tests.integration.coordinator_process import Coordinator, eventually, scenario
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker
 
@@ -17,8 +18,11 @@ FILL = ["dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]
 FORK = ["sh", "-c", "/bin/true; exit $?"]
 """A shell that makes a process."""
 
+CPUS = min(0.02 * PATIENCE, 0.3)
+"""Little; where all is slow enough that something can still be run inside."""
+
 LIMITS: list[dict[str, object]] = [
-    {"type": "cpu_limit", "cpus": "0.02"},
+    {"type": "cpu_limit", "cpus": f"{CPUS:g}"},
     {"type": "memory_limit", "limit": "32m"},
 ]
 PIDS: dict[str, object] = {"type": "pid_exhaustion"}
@@ -83,7 +87,7 @@ def test_limits_are_felt_and_set_back(served: Coordinator, containers: Sandbox) 
         assert runs(target, *FILL)
         had = throttled(target)
         execution_id = put(served, target, LIMITS)
-        assert used(target) < 4
+        assert used(target) < 200 * CPUS
         assert throttled(target) > had
         assert not runs(target, *FILL)
         assert target.status == "running"
