@@ -90,6 +90,10 @@ class TargetOutcome(Value):
     effective_at: Timestamp | None = None
     undone_at: Timestamp | None = None
     outcome: str = ""
+    packets: int | None = None
+    """How many a fault of the network was about while it was on; None where nobody counted."""
+    disturbed: int | None = None
+    """To how many of them something was done; None where that is not counted beside."""
 
 
 class Fault(Value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -184,7 +185,9 @@ class _Programs:
             case ["put", mark, rules]:
                 self.engine.state.put(container, mark, rules)
             case ["remove", fault]:
-                container.rules.pop(fault, None)
+                was_there = container.rules.pop(fault, None) is not None
+                if container.packets is not None:
+                    self.console.stdout.append(json.dumps({"was_there": was_there, "packets": container.packets}))
             case _:
                 raise EngineError(f"netns.py: {self.asked}")
 

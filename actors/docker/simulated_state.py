@@ -91,6 +91,8 @@ class SimulatedContainer:
     """Those that take room, by the fault's id, with how much."""
     rules: dict[str, Rules] = field(default_factory=dict)
     """What was put into its network namespace or cgroup, by the fault's id; it ends with the run."""
+    packets: int | None = None
+    """How many a fault of its network meets; None where nobody is asked for that."""
     logged: list[LoggedLine] = field(default_factory=list)
     """Its log."""
 

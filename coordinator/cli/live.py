@@ -273,4 +273,6 @@ def _latest(recent: Recent, probe: str) -> str:
 def _style(entry: TimelineEntry) -> str:
     if entry.event in {"fault_effective", "probe_bad", "assertion_failed", "fault_stuck", "abort_condition"}:
         return "red"
+    if entry.event == "fault_met_nothing":
+        return "yellow"
     return "green" if entry.event in {"fault_undone", "probe_good", "assertion_passed"} else ""

@@ -18,7 +18,7 @@ from coordinator.record import ENDED, Execution, Fault, Report, stamp
 from coordinator.reports.chart import COLUMNS, Plot, Shade, bars, plot, shades, ticks
 from coordinator.reports.figures import Figures, figures, recoveries, seconds
 from coordinator.reports.spans import Span, Window, length, offset, phases, steady_states, windows
-from coordinator.reports.wording import again, headline, left_broken, undo_sentence
+from coordinator.reports.wording import again, headline, left_broken, undo_sentence, warnings
 
 _TEMPLATES: Final = files("coordinator.reports") / "templates"
 MOST_LANES: Final = 40
@@ -122,6 +122,7 @@ def _context(report: Report) -> dict[str, Any]:
         "execution": execution,
         "headline": headline(execution),
         "undo": undo_sentence(execution),
+        "warnings": warnings(execution),
         "broken": left_broken(report),
         "facts": _facts(execution),
         "length": seconds(length_s),

@@ -12,7 +12,7 @@ from coordinator.plain_text import harmless, one_line
 from coordinator.record import ENDED, Execution, Fault, Report, TimelineEntry, stamp
 from coordinator.reports.figures import figures, recoveries, seconds
 from coordinator.reports.spans import phases
-from coordinator.reports.wording import again, headline, left_broken, undo_sentence
+from coordinator.reports.wording import again, headline, left_broken, undo_sentence, warnings
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#&~])")
 _LIST_OR_RULE = re.compile(r"[-+](?=[-\s]|$)|\d+(?=[.)](?:\s|$))")
@@ -43,6 +43,8 @@ def _head(report: Report) -> str:
     if execution.reason:
         lines += [_text(execution.reason), ""]
     lines += [headline(execution).sentence, ""]
+    for warning in warnings(execution):
+        lines += [f"**Warning:** {_text(warning)}", ""]
     facts = [
         ("Execution", _code(execution.id)),
         ("Undo", f"{execution.undo.value}: {undo_sentence(execution)}"),

@@ -6,6 +6,7 @@ import shlex
 from typing import Final, NamedTuple
 
 from coordinator.faults.commands import by_hand
+from coordinator.packets import vain
 from coordinator.plain_text import harmless
 from coordinator.record import ENDED, Execution, ExecutionState, Report, UndoState, Verdict
 
@@ -54,6 +55,12 @@ def undo_sentence(execution: Execution) -> str:
     if execution.undo is UndoState.NONE and execution.state is not ExecutionState.FINISHED:
         return "Nothing is to be put back so far."
     return _UNDO[execution.undo]
+
+
+def warnings(execution: Execution) -> tuple[str, ...]:
+    """What a person should know who trusts the verdict: faults that took effect and disturbed nothing."""
+    whys = ((fault, vain(fault)) for fault in execution.faults)
+    return tuple(f"{fault.type} on {fault.target}, phase {fault.phase}: {why}" for fault, why in whys if why)
 
 
 def left_broken(report: Report) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from coordinator.faults.lifecycle import DOWN
 from coordinator.faults.looks import RunsAnew, Succeeded
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
+from coordinator.packets import vain
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, owed
@@ -353,6 +354,8 @@ class Injection:
         for target in row.fault.targets:
             if target.undone_at is not None:
                 self.tell("fault_undone", target.outcome, fault=self.id, target=target.name)
+        if why := vain(row.fault):
+            self.tell("fault_met_nothing", why, fault=self.id, target=self.spec.aimed_at)
         if row.fault.state is FaultState.STUCK:
             self.tell("fault_stuck", row.last_error, fault=self.id)
 

@@ -17,6 +17,7 @@ from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Undo, need
 from coordinator.faults.needs import Need, hit_until
 from coordinator.logging import action, log
+from coordinator.packets import Met, met, sentence
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.whose import changed_before
@@ -130,6 +131,7 @@ class _Attempt:
         """What is said of those whose run, which held what was done to it, is over; by container id."""
         self._untouched: dict[str, str] = {}
         """By container id, why nothing of this fault's was done to it."""
+        self._met: dict[str, Met] = {}
         self._mending: list[Undo] = []
         self._waits = SETTLING
         self._engine_known = False
@@ -194,7 +196,11 @@ class _Attempt:
             return target.model_copy(update={"outcome": target.outcome or self._untouched[target.container_id]})
         said = self._said(target, how)
         text = f"{target.outcome}; {said}" if target.outcome else said
-        return target.model_copy(update={"undone_at": at, "outcome": text})
+        if target.container_id not in self._met:
+            return target.model_copy(update={"undone_at": at, "outcome": text})
+        counted = self._met[target.container_id]
+        text = f"{text}; {sentence(self._row.fault.type, counted)}"
+        return target.model_copy(update={"undone_at": at, "outcome": text, **counted.model_dump()})
 
     def _said(self, target: TargetOutcome, how: Need) -> str:
         """What became of its undo, for a person."""
@@ -266,6 +272,9 @@ class _Attempt:
         failures = [outcome for outcome in outcomes if not outcome.ok]
         self._error, self._failed = failure_text(failures[0]) if failures else "", bool(failures)
         for undo, outcome in zip(alone, outcomes, strict=False):
+            counted = met(undo.command, outcome)
+            if counted is not None:
+                self._met[undo.container_id] = counted
             if outcome.ok and self._settled(undo):
                 left = undo.command.of_helper and outcome.stdout.startswith(LEFT)
                 self._end(undo, Need.SUPERSEDED if left else Need.DONE)

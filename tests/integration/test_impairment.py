@@ -88,6 +88,9 @@ def test_late_lost_and_twice_at_once(served: Coordinator, pair: tuple[Container,
 
     undo(served, execution_id, "network_loss")
     assert ping(*pair)[1] == 0
+    told = {fault["type"]: fault["targets"][0] for fault in served.execution(execution_id)["faults"]}
+    assert all(0 < target["disturbed"] <= target["packets"] for target in told.values()), told
+    assert told["network_loss"]["outcome"].endswith(" lost")
     eventually(lambda: inside(pair[1], *rules) == before, "the rules from before")
 
 

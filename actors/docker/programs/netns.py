@@ -119,8 +119,9 @@ class Namespace:
         self.held.pop(fault, None)
         self.deadlines.pop(fault, None)
         there, did = self._take_out(fault)
-        packets = there["packets"] if there else 0
-        return json.dumps({"removed": fault, "was_there": there is not None, "packets": packets, **did})
+        # One that was started anew meanwhile has not seen all of them.
+        packets = max(there["packets"] if there else 0, did.get("packets", 0))
+        return json.dumps({"removed": fault, "was_there": there is not None, **did, "packets": packets})
 
     def _take_out(self, fault: str) -> tuple[dict[str, Any] | None, dict[str, int]]:
         """The table as it was found, and what was done to packets. Raises Failed."""

@@ -1,7 +1,9 @@
 import pytest
 
 from coordinator.record import ExecutionState, FaultState, Report, UndoState, Verdict
-from coordinator.reports.wording import again, headline, left_broken, undo_sentence
+from coordinator.reports.html import as_html
+from coordinator.reports.markdown import as_markdown
+from coordinator.reports.wording import again, headline, left_broken, undo_sentence, warnings
 from tests.unit.cli import played
 
 
@@ -19,6 +21,21 @@ def test_passed_without_an_assertion_says_so() -> None:
     """Nothing is claimed that was not asserted."""
     execution = played.execution().model_copy(update={"assertions": ()})
     assert "nothing was asserted" in headline(execution).sentence
+
+
+def test_a_fault_that_disturbed_nothing_is_warned_of() -> None:
+    """One that took effect and met no packet; not one of which nobody counted."""
+    execution = played.execution()
+    fault = execution.faults[0]
+    hit = fault.targets[0].model_copy(update={"effective_at": execution.created_at, "packets": 0})
+    idle = fault.model_copy(update={"targets": (hit,)})
+    assert warnings(execution) == ()
+    (told,) = warnings(execution.model_copy(update={"faults": (fault, idle)}))
+    assert told == f"{fault.type} on {fault.target}, phase {fault.phase}: met no packet: nothing was disturbed"
+    report = Report(execution=execution.model_copy(update={"faults": (idle,)}))
+    for text in (as_html(report), as_markdown(report)):
+        assert "met no packet: nothing was disturbed" in text
+        assert "Warning:" in text
 
 
 def test_the_undo_in_words() -> None:
