@@ -150,6 +150,7 @@ class Emulator:
         fate = Fate()
         for rule in rules:
             if rule.kind != "network_duplication":
+                rule.packets += 1
                 rule.effect.judge(fate)
         if fate.lost or not packet.content:
             return
