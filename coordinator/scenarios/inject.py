@@ -22,12 +22,12 @@ from coordinator.faults.lifecycle import DOWN
 from coordinator.faults.looks import RunsAnew, Succeeded
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
-from coordinator.packets import vain
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, owed
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
+from coordinator.scenarios.proof import undone
 from coordinator.scenarios.telling import Meter, Tell
 from coordinator.scenarios.turns import turn
 from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
@@ -348,16 +348,8 @@ class Injection:
         self.row = await self.tools.undoer.undo(row, left, self.gives_way.set)
         if self._began and self.tools.metrics is not None:
             self.tools.metrics.fault_undone(self.spec.type, self.tools.clock.monotonic() - begun)
-        self._tell_undone(self.row)
-
-    def _tell_undone(self, row: FaultRow) -> None:
-        for target in row.fault.targets:
-            if target.undone_at is not None:
-                self.tell("fault_undone", target.outcome, fault=self.id, target=target.name)
-        if why := vain(row.fault):
-            self.tell("fault_met_nothing", why, fault=self.id, target=self.spec.aimed_at)
-        if row.fault.state is FaultState.STUCK:
-            self.tell("fault_stuck", row.last_error, fault=self.id)
+        for event, text, name in undone(self.row):
+            self.tell(event, text, fault=self.id, target=name)
 
     def _count(self, state: FaultState, inject_s: float | None = None) -> None:
         if self.tools.metrics is not None:
