@@ -13,7 +13,7 @@ from coordinator.faults.addresses import Network
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.impairment import Port
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
-from coordinator.faults.network import NetworkFault, addresses
+from coordinator.faults.network import NetworkFault, others
 
 MOST_HOSTS: Final = 256
 
@@ -56,12 +56,15 @@ class NetworkBlackhole(NetworkFault):
         return (self.to,) if self.to else ()
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
-        """The same in each container."""
-        match: dict[str, object] = {}
-        if self.to or self.hosts:
-            match["peers"] = tuple(sorted({*self.hosts, *addresses(around.of(self.peers()))}))
-        if self.ports:
-            match["ports"] = self.ports
+        """The same in each container, but that none is on its own other side. Raises Refused."""
         params = {"direction": self.direction, "answer": self.answer}
-        rules: Mapping[str, object] = {"kind": "network_blackhole", "match": match, "params": params}
-        return self.planned(containers, {container.id: rules for container in containers})
+        rules: dict[str, Mapping[str, object]] = {}
+        for container in containers:
+            match: dict[str, object] = {}
+            if self.to or self.hosts:
+                named = others(container, around, self.to) if self.to else ()
+                match["peers"] = tuple(sorted({*self.hosts, *named}))
+            if self.ports:
+                match["ports"] = self.ports
+            rules[container.id] = {"kind": "network_blackhole", "match": match, "params": params}
+        return self.planned(containers, rules)

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from coordinator.faults.commands import HELPER_PROGRAMS
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.limits import CgroupFault
-from coordinator.faults.model import ALONE, FaultPlan, Surroundings
+from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
 from coordinator.quantities import Offset
 
 CLOCK_PROGRAM: Final = f"{HELPER_PROGRAMS}/clock.py"
@@ -43,6 +43,10 @@ class ClockSkew(CgroupFault):
             message = "at least 1ms, forward or back"
             raise ValueError(message)
         return offset
+
+    def beside(self, other: FaultSpec) -> str:
+        """The code of a process is changed once."""
+        return "a container has one skewed clock at a time" if isinstance(other, ClockSkew) else ""
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Skew the clock of each running container."""

@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coordinator.faults.facts import ContainerFacts
-from coordinator.faults.model import ALONE, FaultPlan, Surroundings
-from coordinator.faults.network import NetworkFault, addresses
+from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
+from coordinator.faults.network import NetworkFault, others
 from coordinator.quantities import Duration, Percent, Rate, Size
 
 LONGEST_S: Final = 600.0
@@ -53,14 +53,13 @@ class Impairment(NetworkFault):
         return {"kind": KINDS[type(self)], "params": self.params()}
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
-        """The same in each container."""
-        match: dict[str, object] = {}
-        if self.to:
-            match["peers"] = addresses(around.of([self.to]))
-        if self.ports:
-            match["ports"] = self.ports
-        rules = {"match": match, **self.rules()}
-        return self.planned(containers, {container.id: rules for container in containers})
+        """The same in each container, but that none is on its own other side. Raises Refused."""
+        match: dict[str, object] = {"ports": self.ports} if self.ports else {}
+        rules: dict[str, Mapping[str, object]] = {}
+        for container in containers:
+            peers = {"peers": others(container, around, self.to)} if self.to else {}
+            rules[container.id] = {"match": {**peers, **match}, **self.rules()}
+        return self.planned(containers, rules)
 
 
 class Emulated(Impairment):
@@ -76,6 +75,15 @@ class Emulated(Impairment):
     def done_by(self) -> str:
         """As it was asked for."""
         return NETEM if self.played_by == "netem" else self.mechanism
+
+    def beside(self, other: FaultSpec) -> str:
+        """A packet is led through our device once, so netem shares it with nobody who does something there."""
+        led = (isinstance(other, Emulated) and other.played_by == "netem") or (
+            isinstance(other, NetworkBandwidth) and other.direction != "out"
+        )
+        if self.played_by == "netem" and led:
+            return "netem cannot be put beside another netem or a limit of what arrives; our own emulator can"
+        return ""
 
     def rules(self) -> Mapping[str, object]:
         """The same kind, played by the kernel where that is asked for."""

@@ -86,6 +86,10 @@ class LimitFault(CgroupFault):
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("processes",), ("cgroup_write",), ("cgroup_record",))
     undo_text: ClassVar[str] = "the previous value, exactly; a restart of the container ends it as well"
 
+    def beside(self, other: FaultSpec) -> str:
+        """What one replaced, the other would."""
+        return "a container has one such limit at a time" if type(other) is type(self) else ""
+
 
 class CpuLimit(LimitFault):
     """A quota of CPU time per period, as `docker run --cpus` sets."""

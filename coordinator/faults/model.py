@@ -154,6 +154,10 @@ class FaultSpec(BaseModel, ABC):
         """The names of the targets whose addresses it needs; they may move while it is on."""
         return ()
 
+    def beside(self, other: FaultSpec) -> str:
+        """Why a container cannot have both at the same time, whoever is asked; empty where it can."""
+        return ""
+
     @property
     def done_by(self) -> str:
         """What does it, as it is written in the scenario."""

@@ -52,7 +52,7 @@ class NetworkFault(FaultSpec):
             why = why_not(container)
             match = rules[container.id]["match"]
             if not why and isinstance(match, Mapping) and not match.get("peers", ANYBODY):
-                why = "nobody on the other side has an address: left alone"
+                why = "has nobody with an address on the other side: left alone"
             if why:
                 untouched.append(Untouched(container_id=container.id, name=container.name, why=why))
             else:
@@ -165,6 +165,18 @@ def addresses(containers: Iterable[ContainerFacts]) -> tuple[str, ...]:
     """Every address of these containers in every network, sorted: the same containers give the same rules."""
     found = {ip for each in containers for net in each.networks for ip in (net.ip, net.ipv6) if ip}
     return tuple(sorted(found))
+
+
+def others(container: ContainerFacts, around: Surroundings, name: str) -> tuple[str, ...]:
+    """The addresses of a target's containers but this one.
+
+    Raises Refused where it is this one alone: what a container sends itself goes by lo, which these faults leave alone.
+    """
+    there = around.of([name])
+    beside = [each for each in there if each.id != container.id]
+    if there and not beside:
+        raise Refused(f"to: {name} is {container.name} itself, and what it sends itself never leaves it: name another")
+    return addresses(beside)
 
 
 def _target(container: ContainerFacts, rules: Mapping[str, object]) -> TargetPlan:

@@ -31,6 +31,7 @@ from coordinator.faults.targeting import (
 from coordinator.quantities import show_duration
 from coordinator.record import FaultClass, TargetRef
 from coordinator.scenarios.model import Scenario, masked
+from coordinator.scenarios.overlaps import clashes
 from coordinator.scenarios.probes import ExecProbe
 from coordinator.scenarios.slips import to_itself
 
@@ -159,6 +160,8 @@ def _planned(
             except Refused as refusal:
                 plans.append(FaultPlan(targets=()))
                 impossible.append(f"phase {phase.name}: {fault.type} on {fault.aimed_at}: {refusal}")
+        met = clashes(list(zip(phase.faults, plans, strict=True)))
+        impossible += [f"phase {phase.name}: {why}" for why in met]
         for number in range(1, (phase.repeat.times if phase.repeat else 1) + 1):
             planned.extend(
                 PlannedFault(

@@ -15,6 +15,7 @@ from coordinator.faults.shapes import SHAPES
 FaultLine = Mapping[str, object]
 """A fault as a scenario file writes it, with the letter of a container where a target's name goes."""
 
+ONE_AT_A_TIME: Final = frozenset({"cpu_limit", "memory_limit", "pid_exhaustion", "clock_skew"})
 ENDS_A_RUN: Final = frozenset(
     {"container_kill", "service_kill", "container_crash", "container_stop", "container_restart", "service_restart"}
 )
@@ -161,7 +162,7 @@ def _person(dice: random.Random, place: Place) -> dict[str, str]:
 
 
 def _faults(dice: random.Random, duration_s: float, *, forgets: bool) -> tuple[FaultLine, ...]:
-    drawn = [_fault(dice, duration_s, forgets=forgets) for _ in range(dice.randint(1, 4))]
+    drawn = _playable([_fault(dice, duration_s, forgets=forgets) for _ in range(dice.randint(1, 4))])
     if not forgets:
         return tuple(drawn)
     # A lock names the run that was there when it was made: a later one that is down is taken for a person's doing.
@@ -174,6 +175,15 @@ def _faults(dice: random.Random, duration_s: float, *, forgets: bool) -> tuple[F
             ended.add(fault["target"])
         kept.append(fault)
     return tuple(kept)
+
+
+def _playable(drawn: list[FaultLine]) -> list[FaultLine]:
+    """Without those of which a container has one at a time: such a plan would be refused."""
+    first = {(fault["type"], fault.get("target")): fault for fault in reversed(drawn)}
+    return [
+        fault for fault in drawn
+        if fault["type"] not in ONE_AT_A_TIME or first[fault["type"], fault.get("target")] is fault
+    ]  # fmt: skip
 
 
 def _fault(dice: random.Random, duration_s: float, *, forgets: bool) -> FaultLine:

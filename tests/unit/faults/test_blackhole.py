@@ -63,7 +63,7 @@ def test_a_target_without_an_address_leaves_nothing_to_stop() -> None:
     around = Surroundings(targets={"t": AROUND.targets["t"], "api": (container("api"),)})
     plan = planned(hole(to="api"), around)
     assert plan.targets == ()
-    assert "nobody on the other side" in plan.untouched[0].why
+    assert "nobody with an address on the other side" in plan.untouched[0].why
     assert planned(hole(to="api", hosts=["192.0.2.1"]), around).targets
 
 

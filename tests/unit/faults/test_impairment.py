@@ -12,6 +12,7 @@ from actors.docker.programs.bandwidth import Bandwidth, bandwidth
 from actors.docker.programs.fields import Fields
 from actors.docker.programs.impairments import impairment
 from actors.docker.programs.traffic import traffic
+from coordinator.errors import Refused
 from coordinator.faults.catalogue import AnyFault
 from coordinator.faults.facts import ContainerFacts, ContainerState, NetworkAttachment
 from coordinator.faults.impairment import Impairment
@@ -93,13 +94,26 @@ def test_only_packets_of_the_other_side() -> None:
     assert fault(type="network_loss", percent="1%", to="api").peers() == ("api",)
 
 
+@pytest.mark.parametrize(
+    "fields", [{"type": "network_loss", "percent": "1%"}, {"type": "network_bandwidth", "rate": "1mbit"}]
+)
+def test_the_other_side_is_another(fields: dict[str, object]) -> None:
+    """A container is never on its own other side: refused where it is all there is, else left out."""
+    with pytest.raises(Refused, match="to: t is t itself"):
+        told(fault(to="t", **fields))
+    many = Surroundings(targets={"t": AROUND.of(["t", "api"])})
+    plans = fault(to="t", **fields).plan(many.of(["t"]), many).targets
+    peers = [json.loads(target.inject.inside[-1])["match"]["peers"] for target in plans]
+    assert peers == [["10.0.0.2"], ["10.0.0.1"]]
+
+
 def test_nobody_on_the_other_side() -> None:
     """A target without an address has no packets to be late: left alone, with the reason."""
     made = fault(type="network_loss", percent="1%", to="gone")
     plan = made.plan(around_of(made), AROUND)
 
     assert plan.targets == ()
-    assert "nobody on the other side" in plan.untouched[0].why
+    assert "nobody with an address on the other side" in plan.untouched[0].why
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_without_an_address_on_the_other_side_there_is_nothing_to_cut() -> None:
     """It is not called effective when nobody is there."""
     plan = planned(partition(between=["a", "b"]), Surroundings(targets={"a": (A,), "b": (container("b"),)}))
     assert [target.name for target in plan.targets] == ["b"]
-    assert "nobody on the other side" in plan.untouched[0].why
+    assert "nobody with an address on the other side" in plan.untouched[0].why
 
 
 def test_what_is_put_is_taken_out_by_name() -> None:
