@@ -268,6 +268,8 @@ class Outcome(Value):
     stderr: str = ""
     duration_s: float = 0.0
     timed_out: bool = False
+    ended_at: float | None = None
+    """When, on the event loop's clock; None where nobody noted it."""
     nothing_done: bool = False
     """Nobody was there who could have taken it, or whoever was refused it: nothing of it is done, or will be."""
 

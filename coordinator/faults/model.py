@@ -146,6 +146,10 @@ class FaultSpec(BaseModel, ABC):
         default="end", description="whether the fault ends with the run it hit, or is put on the next one as well"
     )
 
+    max_skew: Duration | None = Field(
+        default=None, gt=0, description="how far apart its effects on several containers may lie; else it is an error"
+    )
+
     def aims(self) -> tuple[str, ...]:
         """The names of the targets whose containers it hits."""
         return (self.target,)

@@ -180,7 +180,11 @@ class Watch:
                     self._note(target, container)
 
     def _note(self, target: TargetPlan, container: ContainerFacts | None) -> None:
-        self._hit[target.container_id] = Effect(self._clock.now(), self._clock.monotonic(), container)
+        """Where the end of its own command is all there is to see, others may have been waited for since."""
+        now = self._clock.monotonic()
+        ended = self._outcomes[target.container_id].ended_at
+        then = now if ended is None or not isinstance(target.effect, Succeeded) else ended
+        self._hit[target.container_id] = Effect(self._clock.now() - timedelta(seconds=now - then), then, container)
 
     async def _events(self, targets: Collection[TargetPlan]) -> tuple[EngineEvent, ...]:
         ids = {target.container_id for target in targets if isinstance(target.effect, SignalSeen)}

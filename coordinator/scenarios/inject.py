@@ -28,6 +28,7 @@ from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, owed
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
 from coordinator.scenarios.proof import undone
+from coordinator.scenarios.spread import judge_spread
 from coordinator.scenarios.telling import Meter, Tell
 from coordinator.scenarios.turns import turn
 from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
@@ -305,6 +306,8 @@ class Injection:
                 self.tell("fault_effective", text, fault=self.id, target=target.name)
             elif target.container_id in row.pre_states:
                 self._left_out(target.name, why_not[target.container_id])
+        if row.fault.fired_at is not None:
+            await judge_spread(self, effects, row.fault.fired_at)
 
     def _outcome(self, target: TargetOutcome, effects: Effects, why_not: Mapping[str, str]) -> TargetOutcome:
         if target.container_id in effects:

@@ -358,7 +358,7 @@ class _Attempt:
 
 
 async def run_all(runner: CommandRunner, commands: Sequence[Command]) -> list[Outcome]:
-    """Run commands side by side; the outcomes in the order of the commands.
+    """Run commands side by side; the outcomes in the order of the commands, each with when it ended.
 
     One that could not even start (no docker CLI, a secret missing) is an outcome without an exit code, so that it
     takes no other with it.
@@ -367,7 +367,8 @@ async def run_all(runner: CommandRunner, commands: Sequence[Command]) -> list[Ou
 
     async def one(index: int, command: Command) -> None:
         try:
-            outcomes[index] = await runner.run(command)
+            outcome = await runner.run(command)
+            outcomes[index] = outcome.model_copy(update={"ended_at": anyio.current_time()})
         except (EngineUnreachable, MissingSecret) as error:
             outcomes[index] = Outcome(exit_code=None, stderr=str(error))
 

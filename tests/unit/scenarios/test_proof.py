@@ -1,8 +1,10 @@
-"""What a fault's record says of what it did: how many packets it met, and whether that was any."""
+"""What a fault's record says of what it did: how many packets it met, and how far apart its targets were hit."""
 
+import anyio
 import pytest
 
-from coordinator.record import Execution, Verdict
+from coordinator.faults.commands import Command
+from coordinator.record import Execution, UndoState, Verdict
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
@@ -18,7 +20,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Backend:
 def scenario(*faults: str) -> str:
     """Ten seconds of these."""
     listed = ", ".join(f"{{{fault}}}" for fault in faults)
-    targets = "targets: {a: {names: [a]}, b: {names: [b]}}\n"
+    targets = "targets: {a: {names: [a]}, b: {names: [b]}, both: {names: [a, b]}}\n"
     return f"{targets}phases: [{{name: on, duration: 10s, faults: [{listed}]}}]\n"
 
 
@@ -53,3 +55,44 @@ async def test_what_was_met_is_kept(packets: tuple[int, int], vain: list[str]) -
         if not vain:
             assert targets["a"].outcome == "effective; put back; met 1,240 packets, all stopped"
         assert (told(execution, "fault_met_nothing"), execution.verdict) == (vain, Verdict.PASSED)
+
+
+@pytest.mark.parametrize("max_skew", ["", "1500ms", "300ms"])
+async def test_how_far_apart_is_told_and_held_against_what_was_asked(max_skew: str) -> None:
+    """Helpers that end at different times: the timeline says so; above max_skew all is undone and it is an error."""
+    async with fleet("a", "b") as made:
+        later = made.engine.state.find("b").id
+
+        async def wait(command: Command) -> None:
+            if "put" in command.argv and later in command.argv:
+                await anyio.sleep(1)
+
+        made.runner.before = wait
+        asked = f", max_skew: {max_skew}" if max_skew else ""
+        execution = await played(made, f"type: cpu_limit, cpus: 0.1, target: both, at: 1s{asked}")
+        (spread,) = told(execution, "fault_spread")
+        assert spread.endswith(" ms between the first and the last")
+        assert 900 < int(spread.split()[0]) < 1200
+        assert execution.undo is UndoState.COMPLETE
+        assert [made.engine.state.find(name).limits for name in "ab"] == [{}, {}]
+        if max_skew != "300ms":
+            assert execution.verdict is Verdict.PASSED
+            return
+        assert execution.verdict is Verdict.ERROR
+        assert execution.reason == (
+            "cpu_limit on both: its effects on 2 containers lie "
+            f"{spread.split()[0]} ms apart, and max_skew allows 300ms"
+        )
+
+
+async def test_how_far_apart_is_read_from_the_engine() -> None:
+    """What one look sees at once was not at once: the engine's events tell. One container alone is not apart."""
+    async with fleet("a", "b") as made:
+        execution = await played(made, "type: container_pause, target: both, at: 1s")
+        paused = [event.at for event in made.engine.state.log if event.action == "pause"]
+        assert told(execution, "fault_spread") == [
+            f"{(max(paused) - min(paused)) * 1000:.0f} ms between the first and the last"
+        ]
+        assert max(paused) > min(paused)
+    async with fleet("a", "b") as made:
+        assert told(await played(made, "type: container_pause, target: a, at: 1s"), "fault_spread") == []
