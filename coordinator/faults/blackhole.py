@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from coordinator.faults.addresses import Network
 from coordinator.faults.facts import ContainerFacts
-from coordinator.faults.impairment import Port
+from coordinator.faults.impairment import Port, Protocol, no_ports, packets
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
 from coordinator.faults.network import NetworkFault, others
 
@@ -27,6 +27,7 @@ class NetworkBlackhole(NetworkFault):
     )
     to: str = Field(default="", description="only packets to and from this target; with hosts: and those")
     ports: tuple[Port, ...] = Field(default=(), description="only packets of these TCP and UDP ports, on either end")
+    protocol: Protocol = "any"
     direction: Literal["both", "out", "in"] = Field(
         default="both", description="out stops only what leaves the container, in what arrives"
     )
@@ -49,6 +50,7 @@ class NetworkBlackhole(NetworkFault):
             if ipaddress.ip_network(host).is_loopback:
                 message = f"no address of the container itself: packets to {host} never leave it"
                 raise ValueError(message)
+        no_ports(self.protocol, self.ports)
         return self
 
     def peers(self) -> tuple[str, ...]:
@@ -60,11 +62,9 @@ class NetworkBlackhole(NetworkFault):
         params = {"direction": self.direction, "answer": self.answer}
         rules: dict[str, Mapping[str, object]] = {}
         for container in containers:
-            match: dict[str, object] = {}
+            match = packets(self.protocol, self.ports)
             if self.to or self.hosts:
                 named = others(container, around, self.to) if self.to else ()
                 match["peers"] = tuple(sorted({*self.hosts, *named}))
-            if self.ports:
-                match["ports"] = self.ports
             rules[container.id] = {"kind": "network_blackhole", "match": match, "params": params}
         return self.planned(containers, rules)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,10 +21,27 @@ LEAST_BURST: Final = 2048
 """A packet has to fit."""
 MOST_BURST: Final = 1 << 30
 Port = Annotated[int, Field(ge=1, le=65535)]
+Protocol = Annotated[
+    Literal["any", "tcp", "udp", "icmp"],
+    Field(description="only packets of this protocol: any, tcp, udp or icmp; with ports: of these ports too"),
+]
 NETEM: Final = (
     "netem on a device of ours (ifb), to which nft leads packets that arrive in the container's network namespace"
 )
 Correlation = Annotated[Percent, Field(description="how much the fate of one packet resembles the last one's")]
+
+
+def no_ports(protocol: str, ports: Sequence[int]) -> None:
+    """Raises ValueError where a protocol has none, and some are given."""
+    if protocol == "icmp" and ports:
+        message = "tcp, udp or any beside ports: icmp has none"
+        raise ValueError(message)
+
+
+def packets(protocol: str, ports: Sequence[int]) -> dict[str, object]:
+    """Which packets are meant, as netns.py is told; what is not told means all."""
+    match: dict[str, object] = {"ports": ports} if ports else {}
+    return match if protocol == "any" else {**match, "protocol": protocol}
 
 
 class Impairment(NetworkFault):
@@ -32,6 +49,7 @@ class Impairment(NetworkFault):
 
     to: str = Field(default="", description="only packets from this target; default: from anybody")
     ports: tuple[Port, ...] = Field(default=(), description="only packets of these TCP and UDP ports, on either end")
+    protocol: Protocol = "any"
 
     mechanism: ClassVar[str] = "our emulator over NFQUEUE, where packets arrive in the container's network namespace"
     undo_text: ClassVar[str] = "taken out; packets pass as ever when the emulator or its lease ends, at most 10 s later"
@@ -39,6 +57,11 @@ class Impairment(NetworkFault):
         "a Docker engine on Linux with NFQUEUE, and nft, in the helper image (HELPER_IMAGE) or beside the engine"
     )
     abilities: ClassVar[tuple[tuple[str, ...], ...]] = (("nft_leases",), ("nft_queue", "xt_queue"))
+
+    @model_validator(mode="after")
+    def _has_ports(self) -> Self:
+        no_ports(self.protocol, self.ports)
+        return self
 
     def peers(self) -> tuple[str, ...]:
         """The other side, where there is one."""
@@ -54,7 +77,7 @@ class Impairment(NetworkFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """The same in each container, but that none is on its own other side. Raises Refused."""
-        match: dict[str, object] = {"ports": self.ports} if self.ports else {}
+        match = packets(self.protocol, self.ports)
         rules: dict[str, Mapping[str, object]] = {}
         for container in containers:
             peers = {"peers": others(container, around, self.to)} if self.to else {}

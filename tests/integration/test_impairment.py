@@ -10,7 +10,9 @@ from tests.integration.coordinator_process import Coordinator, eventually, scena
 from tests.integration.sandbox import Container
 
 PACKETS = 200
-LATENCY: dict[str, object] = {"type": "network_latency", "latency": "50ms", "to": "a", "target": "b"}
+LATENCY: dict[str, object] = {
+    "type": "network_latency", "latency": "50ms", "to": "a", "target": "b", "protocol": "icmp",
+}  # fmt: skip
 LOSS: dict[str, object] = {"type": "network_loss", "percent": "30%", "to": "a", "target": "b"}
 TWICE: dict[str, object] = {"type": "network_duplication", "percent": "100%", "to": "a", "target": "b"}
 
@@ -18,6 +20,10 @@ WRONG: dict[str, object] = {"type": "network_corruption", "percent": "30%", "to"
 OVERTAKING: dict[str, object] = {
     "type": "network_reordering", "percent": "50%", "delay": "100ms", "to": "a", "target": "b"
 }  # fmt: skip
+IDLE: dict[str, object] = {
+    "type": "network_corruption", "percent": "100%", "to": "a", "target": "b", "protocol": "udp",
+}  # fmt: skip
+"""About packets of which nobody sends any here."""
 
 
 def inside(container: Container, *argv: str) -> str:
@@ -62,14 +68,14 @@ def undo(served: Coordinator, execution_id: str, fault_type: str) -> None:
 
 def test_late_lost_and_twice_at_once(served: Coordinator, pair: tuple[Container, Container]) -> None:
     """Three faults on one container add up, each is taken out without disturbing the others, and in the end the
-    namespace is as it was, byte for byte.
+    namespace is as it was, byte for byte. Each tells what it met; one about another protocol met nothing and says so.
     """
     rules = ("nft", "--stateless", "list", "ruleset")
     before = inside(pair[1], *rules)
     least, lost, twice = ping(*pair)
     assert least < 50
     assert (lost, twice) == (0, 0)
-    execution_id = played(served, pair, LATENCY, LOSS, TWICE)
+    execution_id = played(served, pair, LATENCY, LOSS, TWICE, IDLE)
     least, lost, twice = ping(*pair)
     assert 50 <= least < 70
     # Both of a pair have to be lost for an answer to be missing: 9 % of 200.
@@ -88,9 +94,14 @@ def test_late_lost_and_twice_at_once(served: Coordinator, pair: tuple[Container,
 
     undo(served, execution_id, "network_loss")
     assert ping(*pair)[1] == 0
-    told = {fault["type"]: fault["targets"][0] for fault in served.execution(execution_id)["faults"]}
+    undo(served, execution_id, "network_corruption")
+    record = served.execution(execution_id)
+    told = {fault["type"]: fault["targets"][0] for fault in record["faults"]}
+    assert told.pop("network_corruption")["outcome"] == "effective; put back; met no packet"
     assert all(0 < target["disturbed"] <= target["packets"] for target in told.values()), told
     assert told["network_loss"]["outcome"].endswith(" lost")
+    (vain,) = [entry for entry in record["timeline"] if entry["event"] == "fault_met_nothing"]
+    assert (vain["target"], vain["text"]) == ("b", "met no packet: nothing was disturbed")
     eventually(lambda: inside(pair[1], *rules) == before, "the rules from before")
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from actors.docker.programs.firewall import Blackhole, blackhole
 from actors.docker.programs.traffic import ANYWHERE, traffic
+from coordinator.errors import Refused
 from coordinator.faults.blackhole import NetworkBlackhole
 from coordinator.faults.facts import ContainerFacts, ContainerState, NetworkAttachment
 from coordinator.faults.model import FaultPlan, Surroundings
@@ -67,6 +68,15 @@ def test_a_target_without_an_address_leaves_nothing_to_stop() -> None:
     assert planned(hole(to="api", hosts=["192.0.2.1"]), around).targets
 
 
+def test_of_a_protocol() -> None:
+    """Only its packets are stopped; a container is never its own other side, whatever hosts there are beside."""
+    (target,) = planned(hole(protocol="udp", ports=[53])).targets
+    match = traffic(json.loads(target.inject.inside[-1])["match"], "match")
+    assert (match.protocol, match.ports) == ("udp", (53,))
+    with pytest.raises(Refused, match="to: t is t itself"):
+        planned(hole(to="t", hosts=["192.0.2.1"]))
+
+
 @pytest.mark.parametrize(
     ("state", "mode", "why"),
     [("exited", "net", "is exited"), ("running", "none", "has no network")],
@@ -88,6 +98,8 @@ def test_what_has_no_network_of_its_own_is_left_alone(state: str, mode: str, why
         ({"hosts": ["10.0.0.1"] * 257}, "at most 256"),
         ({"ports": [0]}, "greater than or equal to 1"),
         ({"ports": [65536]}, "less than or equal to 65535"),
+        ({"protocol": "sctp"}, "'any', 'tcp', 'udp' or 'icmp'"),
+        ({"protocol": "icmp", "ports": [7]}, "icmp has none"),
         ({"direction": "up"}, "'both', 'out' or 'in'"),
         ({"answer": "reset"}, "'drop', 'tcp-reset' or 'unreachable'"),
         ({"percent": "1%"}, "Extra inputs"),

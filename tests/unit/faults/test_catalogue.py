@@ -56,6 +56,7 @@ def test_parameters_have_units_and_defaults() -> None:
         ("at", "duration", "0s"),
         ("for", "duration", "none"),
         ("on_target_restart", "text", "end"),
+        ("max_skew", "duration", "none"),
     ]
     assert kill["signal"] == ("text", "SIGKILL")
     assert kill["restore"] == ("true or false", "true")

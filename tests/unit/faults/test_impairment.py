@@ -107,6 +107,17 @@ def test_the_other_side_is_another(fields: dict[str, object]) -> None:
     assert peers == [["10.0.0.2"], ["10.0.0.1"]]
 
 
+@pytest.mark.parametrize("mechanism", ["emulator", "netem"])
+def test_only_packets_of_a_protocol(mechanism: str) -> None:
+    """As the program reads it; without one, all."""
+    made = fault(type="network_loss", percent="1%", protocol="udp", ports=[53], mechanism=mechanism)
+    match = traffic(told(made)["match"], "match")
+    assert (match.protocol, match.ports) == ("udp", (53,))
+    assert traffic(told(fault(type="network_loss", percent="1%"))["match"], "match").protocol == "any"
+    narrow = told(fault(type="network_bandwidth", rate="1mbit", protocol="icmp"))
+    assert traffic(narrow["match"], "match").protocol == "icmp"
+
+
 def test_nobody_on_the_other_side() -> None:
     """A target without an address has no packets to be late: left alone, with the reason."""
     made = fault(type="network_loss", percent="1%", to="gone")
@@ -141,6 +152,18 @@ def test_nobody_on_the_other_side() -> None:
         {"type": "network_bandwidth", "rate": "1mbit", "direction": "up"},
         {"type": "network_bandwidth", "rate": "1mbit", "correlation": "1%"},
         {"type": "network_loss", "percent": "1%", "ports": [0]},
+        {"type": "network_loss", "percent": "1%", "protocol": "sctp"},
+        {"type": "network_loss", "percent": "1%", "protocol": "icmp", "ports": [7]},
+        {"type": "network_bandwidth", "rate": "1mbit", "protocol": "icmp", "ports": [7]},
+        {"type": "network_duplication"},
+        {"type": "network_duplication", "percent": "0%"},
+        {"type": "network_duplication", "percent": "1%", "delay": "1s"},
+        {"type": "network_corruption"},
+        {"type": "network_corruption", "percent": "100.5%"},
+        {"type": "network_corruption", "percent": "1%", "correlation": "-1%"},
+        {"type": "network_reordering", "delay": "10ms"},
+        {"type": "network_reordering", "percent": "5%", "delay": "0s"},
+        {"type": "network_reordering", "percent": "5%", "delay": "11m"},
         {"type": "network_latency", "latency": "5"},
         {"type": "network_latency", "latency": "0s"},
         {"type": "network_latency", "latency": "2h"},
