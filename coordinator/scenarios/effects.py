@@ -9,12 +9,14 @@ from typing import Final
 
 import anyio
 
+from coordinator.errors import AbilityMissing, CoordinatorError
 from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerFacts, EngineEvent
 from coordinator.faults.looks import RunEnded, SignalSeen, StateIs, Succeeded, Undo, seen, seen_in_state
 from coordinator.faults.model import TargetPlan
 from coordinator.faults.refusals import done_to, refusal
 from coordinator.ports import Clock, EngineFacts
+from coordinator.scenarios.undo import failure_text
 from coordinator.scenarios.whose import changed_before
 
 SEEN_WITHIN_S: Final = 5.0
@@ -25,6 +27,9 @@ SEEN_AFTER_FAILURE_S: Final = 1.0
 
 REFUSED: Final = 1
 """The exit code of a helper's program that could not do what was asked."""
+
+LACKING: Final = 3
+"""The same where the machine lacks what it takes, whatever the target."""
 
 FIRST_LOOK_S: Final = 0.005
 LONGEST_LOOK_S: Final = 0.25
@@ -67,7 +72,19 @@ def refused(target: TargetPlan, ran: Mapping[Command, Outcome]) -> bool:
     Not where the engine says so, or where it was cut off: such a helper may yet be started, or go on.
     """
     by_exit_code = target.inject.of_helper and isinstance(target.effect, Succeeded)
-    return by_exit_code and outcome_of(target, ran).exit_code == REFUSED
+    return by_exit_code and outcome_of(target, ran).exit_code in {REFUSED, LACKING}
+
+
+def judge_started(ran: Mapping[Command, Outcome]) -> None:
+    """A command that could not start is no property of a target, nor is what the machine lacks: it cannot go on.
+
+    Raises CoordinatorError.
+    """
+    for command, outcome in ran.items():
+        if outcome.exit_code is None and not outcome.timed_out:
+            raise CoordinatorError(failure_text(outcome))
+        if command.namespace and outcome.exit_code == LACKING:
+            raise AbilityMissing(failure_text(outcome))
 
 
 def owed(

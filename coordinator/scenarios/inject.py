@@ -24,7 +24,7 @@ from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
-from coordinator.scenarios.effects import Effects, Watch, of_the_runs_hit, owed
+from coordinator.scenarios.effects import Effects, Watch, judge_started, of_the_runs_hit, owed
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
 from coordinator.scenarios.proof import undone
@@ -219,8 +219,8 @@ class Injection:
         self._began = True
         fired_at = clock.now()
         outcomes = await run_all(self.tools.runner, commands)
-        _refuse_unstarted(outcomes)
         ran = dict(zip(commands, outcomes, strict=True))
+        judge_started(ran)
         watch = Watch(self.tools.facts, clock, self.plan.targets, ran, fired_at, armed.fault.armed_at)
         effects = await watch.effects()
         failed = next((outcome for outcome in outcomes if not outcome.ok), None)
@@ -378,10 +378,3 @@ def _injecting(plan: FaultPlan) -> tuple[str, ...]:
 def _undoing(plan: FaultPlan) -> tuple[str, ...]:
     """The commands that undo, for people, last injected first."""
     return tuple(command for undo in reversed(plan.undos) for command in undo.shown())
-
-
-def _refuse_unstarted(outcomes: Sequence[Outcome]) -> None:
-    """A command that could not start is no property of the target: the execution cannot go on."""
-    for outcome in outcomes:
-        if outcome.exit_code is None and not outcome.timed_out:
-            raise CoordinatorError(failure_text(outcome))

@@ -8,6 +8,7 @@ import subprocess
 import time
 from uuid import uuid4
 
+from actors.docker.programs.netns import LACKING
 from tests.integration.held import Held, state
 from tests.integration.namespaces import Namespace
 
@@ -23,12 +24,12 @@ def has_netem(namespace: Namespace) -> bool:
     return True
 
 
-def put(holder: Held, params: dict[str, object], **match: object) -> tuple[str, str]:
-    """Ask for it; the fault's id, and the error if there is one."""
+def put(holder: Held, params: dict[str, object], **match: object) -> tuple[str, str, int]:
+    """Ask for it; the fault's id, the error if there is one, and the status."""
     fault = uuid4().hex
     mark = f"fault={fault} execution={fault} instance=t expires={int(time.time()) + 600}"
     answer = holder.ask("put", mark, json.dumps({"kind": "netem", "match": match, "params": params}))
-    return fault, str(answer["error"])
+    return fault, str(answer["error"]), int(answer["exit"])
 
 
 def pinged(target: Namespace, peer: Namespace, count: int = 20) -> tuple[float, float]:
@@ -47,8 +48,9 @@ def test_it_is_felt_and_gone_or_refused(holder: Held, both: tuple[Namespace, Nam
     before = state(target)
     here = has_netem(target)
     calm, _ = pinged(target, peer)
-    fault, error = put(holder, DELAY)
+    fault, error, status = put(holder, DELAY)
     if not here:
+        assert status == LACKING
         assert error.endswith("; where the kernel has no netem (module sch_netem) leave out `mechanism`")
         assert state(target) == before
         assert pinged(target, peer)[1] == 0
@@ -59,7 +61,7 @@ def test_it_is_felt_and_gone_or_refused(holder: Held, both: tuple[Namespace, Nam
     assert put(holder, DELAY)[1].startswith("netem cannot be put beside another netem")
     assert holder.remove(fault)["packets"] >= 20
     assert state(target) == before
-    fault, error = put(holder, {"of": "network_loss", "percent": 100}, peers=[peer.ipv4])
+    fault, error, _ = put(holder, {"of": "network_loss", "percent": 100}, peers=[peer.ipv4])
     assert not error
     assert pinged(target, peer, 5)[1] == 100
     holder.remove(fault)

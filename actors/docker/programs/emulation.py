@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from actors.docker.programs import queue_rules
 from actors.docker.programs.impairments import KINDS
-from actors.docker.programs.nft_tables import PREFIX, Failed, Table, accepts
+from actors.docker.programs.nft_tables import PREFIX, Failed, Lacking, Table, accepts
 from actors.docker.programs.traffic import Chain, Traffic, free_slot, traffic
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # pathlib takes long to import
@@ -91,7 +91,7 @@ class Emulation:
             try:
                 queue_rules.add_target(f"{PREFIX}{table.fault}", self.sort.queue)
             except OSError as error:
-                raise Failed(f"the kernel cannot queue packets (NFQUEUE): {error.strerror}") from None
+                raise Lacking(f"the kernel cannot queue packets (NFQUEUE): {error.strerror}") from None
 
     def forget(self, fault: str) -> dict[str, int]:
         """One fault less, once no packet comes here for it; what it did, in packets. Raises Failed."""

@@ -31,7 +31,7 @@ from actors.docker.programs.emulation import ANSWERER, EMULATOR, Emulation
 from actors.docker.programs.fields import Malformed
 from actors.docker.programs.firewall import Firewall
 from actors.docker.programs.following import Follower
-from actors.docker.programs.nft_tables import LEASE_S, Failed, Table, delete, tables
+from actors.docker.programs.nft_tables import LEASE_S, Failed, Lacking, Table, delete, tables
 from actors.docker.programs.shaping import Shaping
 
 PATIENCE_S = 8.0
@@ -39,7 +39,7 @@ PATIENCE_S = 8.0
 
 HEX_ID = re.compile(r"[0-9a-f]{32}")
 MARK = re.compile(r"fault=(\S+) execution=(\S+) instance=([A-Za-z0-9-]+) expires=(\d+)")
-OK, FAILED, USAGE = 0, 1, 2
+OK, FAILED, USAGE, LACKING = 0, 1, 2, 3
 
 
 # ---------------------------------------------------------------- what may be asked
@@ -92,7 +92,9 @@ class Namespace:
             if fault not in self.held:
                 with suppress(Failed):
                     self._take_out(fault)
-            raise Failed(f"RULES: {error}" if isinstance(error, Malformed) else str(error)) from None
+            if isinstance(error, Malformed):
+                raise Failed(f"RULES: {error}") from None
+            raise
         self.held[fault] = table
         # The wall clock is for deadlines of others alone: from here on time is counted.
         self.deadlines[fault] = time.monotonic() + max(0.0, int(matched[4]) - time.time())
@@ -213,8 +215,13 @@ def answer(namespace: Namespace, line: bytes) -> dict[str, Any] | None:
     try:
         told["out"] = namespace.ask([str(word) for word in request["ask"]])
     except Failed as error:
-        told |= {"exit": FAILED, "error": str(error)}
+        told |= {"exit": status_of(error), "error": str(error)}
     return told
+
+
+def status_of(error: Failed) -> int:
+    """By which whoever asked tells that the machine lacks something from all other failures."""
+    return LACKING if isinstance(error, Lacking) else FAILED
 
 
 def hold() -> int:
@@ -271,7 +278,7 @@ def say(told: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """0 when it is done, 1 when it could not be, 2 for wrong usage."""
+    """0 when it is done, 1 when it could not be, 2 for wrong usage, 3 where the machine lacks what it takes."""
     argv = sys.argv[1:]
     if argv == ["hold"]:
         return hold()
@@ -282,7 +289,7 @@ def main() -> int:
         print(Namespace().ask(argv))  # noqa: T201  # what was asked for
     except Failed as error:
         sys.stderr.write(f"{error}\n")
-        return FAILED
+        return status_of(error)
     return OK
 
 

@@ -22,6 +22,10 @@ class Failed(Exception):
     """It could not be done; the text says why, for a person."""
 
 
+class Lacking(Failed):
+    """The same, for want of what the machine does not have: it would not go anywhere else on it."""
+
+
 def nft(script: str) -> None:
     """Run one transaction: all of it takes effect at once, or nothing. Raises Failed."""
     run([NFT, "-f", "-"], script)
@@ -42,7 +46,7 @@ def started(argv: list[str], text: str) -> tuple[int, str, str]:
     try:
         done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_S)
     except FileNotFoundError:
-        raise Failed(f"{argv[0]} is not installed here") from None
+        raise Lacking(f"{argv[0]} is not installed here") from None
     except subprocess.TimeoutExpired:
         raise Failed(f"{argv[0]} did not end within {COMMAND_S} s") from None
     return done.returncode, done.stdout, done.stderr

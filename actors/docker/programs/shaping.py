@@ -14,7 +14,7 @@ from actors.docker.programs import bandwidth, netem
 from actors.docker.programs.bandwidth import ARRIVING, LEAVING, ROOT, Bandwidth
 from actors.docker.programs.following import Followed, Follower
 from actors.docker.programs.netem import Netem
-from actors.docker.programs.nft_tables import NFT, PREFIX, Failed, Table, run
+from actors.docker.programs.nft_tables import NFT, PREFIX, Failed, Lacking, Table, run
 from actors.docker.programs.traffic import Traffic, free_slot, traffic
 
 BANDWIDTH, NETEM = "network_bandwidth", "netem"
@@ -83,6 +83,10 @@ class Shaping(Follower):
         ]
 
 
+UNKNOWN = ("kind is unknown", "No such file or directory")
+"""What tc says of a discipline that the kernel has no module for."""
+
+
 def shaped_by(shape: Bandwidth | Netem, device: str, slot: int) -> None:
     """A class of our device, as it is wanted. Raises Failed."""
     if isinstance(shape, Bandwidth):
@@ -91,7 +95,8 @@ def shaped_by(shape: Bandwidth | Netem, device: str, slot: int) -> None:
     try:
         tc(netem.limit(device, slot, shape))
     except Failed as error:
-        raise Failed(f"{error}; where the kernel has no netem (module sch_netem) leave out `mechanism`") from None
+        kind = Lacking if any(each in str(error) for each in UNKNOWN) else Failed
+        raise kind(f"{error}; where the kernel has no netem (module sch_netem) leave out `mechanism`") from None
 
 
 def led_by(table: Table, match: Traffic, slot: int, direction: str, devices: list[str]) -> None:

@@ -3,8 +3,9 @@
 import anyio
 import pytest
 
-from coordinator.faults.commands import Command
+from coordinator.faults.commands import Command, Outcome
 from coordinator.record import Execution, UndoState, Verdict
+from coordinator.scenarios.effects import LACKING, REFUSED
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
@@ -96,3 +97,26 @@ async def test_how_far_apart_is_read_from_the_engine() -> None:
         assert max(paused) > min(paused)
     async with fleet("a", "b") as made:
         assert told(await played(made, "type: container_pause, target: a, at: 1s"), "fault_spread") == []
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "verdict"), [(LACKING, Verdict.ERROR), (REFUSED, Verdict.NOT_INJECTED), (0, Verdict.PASSED)]
+)
+async def test_what_the_machine_lacks_is_an_error(exit_code: int, verdict: Verdict) -> None:
+    """Not what one target refuses: nobody could have been hit. A user's own command may end with any code."""
+    async with fleet("a", "b") as made:
+
+        class Helpers:
+            """Its puts in network namespaces, and a user's command, end with this code."""
+
+            async def run(self, command: Command) -> Outcome:
+                if command.namespace or command.argv[0] == "exec":
+                    return Outcome(exit_code=exit_code if {"put", "sh"} & set(command.argv) else 0, stderr="no netem")
+                return await made.engine.runner.run(command)
+
+        made.runner.runner = Helpers()
+        execution = await played(made, "type: network_loss, percent: 1%, mechanism: netem, target: a")
+        assert execution.verdict is verdict
+        assert (execution.reason == "network_loss on a: no netem") is (verdict is Verdict.ERROR)
+        execution = await played(made, "type: exec, command: [sh], target: a")
+        assert execution.verdict is (Verdict.NOT_INJECTED if exit_code else Verdict.PASSED)
