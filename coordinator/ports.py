@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
+from coordinator.faults.abilities import Abilities
 from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import (
     ContainerFacts,
@@ -92,6 +93,18 @@ class Hands(CommandRunner, Protocol):
 
         Raises AbilityMissing, EngineUnreachable, MissingSecret.
         """
+        ...
+
+
+class Machine(Protocol):
+    """What can be known of the engine's machine without touching a container of others."""
+
+    async def abilities(self) -> Abilities:
+        """What faults take, tried as doctor does: some hundred ms to seconds. Raises EngineUnreachable."""
+        ...
+
+    async def disk(self, folder: str) -> int | None:
+        """How many bytes the disk under a folder of the engine's machine has; None where that is not seen from here."""
         ...
 
 

@@ -125,6 +125,14 @@ def show_duration(seconds: float) -> str:
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
+def show_size(size: int) -> str:
+    """A short text that a file could hold, rounded to a tenth of its unit: `64k`, `1.5g`; single bytes below 1k."""
+    for unit, factor in reversed(_SIZE_UNITS.items()):
+        if size >= factor:
+            return f"{size / factor:.1f}".removesuffix(".0") + unit
+    return f"{size} bytes"
+
+
 DURATION_PATTERN: Final = r"^\d+(\.\d+)?\s*(ms|s|m|h)$"
 PERCENT_PATTERN: Final = r"^\d+(\.\d+)?\s*%$"
 Duration = Annotated[

@@ -23,6 +23,7 @@ from coordinator.record import (
     Submission,
     TimelineEntry,
 )
+from coordinator.scenarios.feasible import held_against
 from coordinator.scenarios.inject import Tools
 from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.parse import Parsed, parse
@@ -271,11 +272,12 @@ class ExecutionsActor:
         return await self._make_plan(parsed, self._seed(submission, parsed))
 
     async def _make_plan(self, parsed: Parsed, seed: int) -> Plan:
-        return make_plan(
+        plan = make_plan(
             parsed.scenario, parsed.variables, await self._tools.facts.containers(), self._rules.policy, seed,
             faults_disabled=self._rules.faults_disabled, injection_enabled=self._rules.injection_enabled,
             shutdown_deadline_s=self._rules.shutdown_deadline_s, in_container=self._rules.in_container,
         )  # fmt: skip
+        return await held_against(plan, parsed.scenario, self._tools.machine)
 
     # ------------------------------------------------------------ for the interfaces
 

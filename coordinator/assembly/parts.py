@@ -16,11 +16,13 @@ import anyio
 
 from actors.chaos import ChaosActor
 from actors.data_adapter.actor import DataAdapterActor
+from actors.docker.abilities import try_abilities
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.engine_facts import DockerFacts
 from actors.docker.hands import namespace_hands
 from actors.docker.helper_image import HelperImage
 from actors.docker.host_namespaces import HostNamespaces
+from actors.docker.machine import EngineMachine
 from actors.executions import ExecutionsActor
 from actors.ledger import LedgerActor
 from actors.prober.actor import Prober
@@ -88,17 +90,18 @@ class Parts:
         self.watchers: list[Callable[[Snapshot], None]] = []
         secrets = SecretSource(settings.data_dir, os.environ)
         self._facts = DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor)
-        image = HelperImage(settings.helper_image, __version__)
+        host, image = HostNamespaces(settings.docker_host, self._facts), HelperImage(settings.helper_image, __version__)
         docker = DockerCommandRunner(
             settings.docker_host,
             secrets.resolve,
-            host=HostNamespaces(settings.docker_host, self._facts),
+            host=host,
             helper_image=image,
             instance=settings.service_instance_name,
             http=HttpCaller(secrets.resolve, self._facts).run,
             slowness=settings.docker_timeout_factor,
         )
         self._hands = partial(namespace_hands, docker)
+        self._machine = EngineMachine(settings.docker_host, partial(try_abilities, docker, image, host))
         self._runner = _Measured(docker, self.metrics)
         self.ledger = LedgerActor(settings.data_dir, settings.service_instance_name, role=role, renews=recovery)
         self.warden = WardenActor(ward_of(settings))
@@ -137,6 +140,7 @@ class Parts:
             settings.undo_deadline_seconds,
             self.metrics,
             self._hands,
+            self._machine,
         )
         self._executions = ExecutionsActor(
             self._rules,

@@ -122,6 +122,16 @@ def status(kind: type[FaultSpec], abilities: Abilities) -> Status:
     return from_host
 
 
+def lacking(fault: FaultSpec, abilities: Abilities) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Of what its parameters take: each that does not work, with why; and those of which nobody can say."""
+    way = abilities.host if abilities.host.state == "tried" else abilities.helper
+    tried = way.abilities if way.state == "tried" else {}
+    return (
+        {name: tried[name] for name in fault.wants if tried.get(name)},
+        tuple(name for name in fault.wants if name not in tried),
+    )
+
+
 def _beside(abilities: Abilities, way: Way) -> Way:
     """What a helper can beside the cgroups; what was tried among processes alone holds there too."""
     also = abilities.processes.abilities if abilities.processes.state == "tried" else {}

@@ -53,6 +53,11 @@ class NetworkBlackhole(NetworkFault):
         no_ports(self.protocol, self.ports)
         return self
 
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """An answer is one of the kernel's."""
+        return () if self.answer == "drop" else ("nft_reject",)
+
     def peers(self) -> tuple[str, ...]:
         """The other side, where it is a target."""
         return (self.to,) if self.to else ()

@@ -135,6 +135,14 @@ def _parts(path: str) -> tuple[str, ...]:
     return tuple(part for part in path.split("/") if part not in {"", "."})
 
 
+def filled_disk(argv: Sequence[str]) -> str:
+    """The folder of the engine's machine on whose disk the file of such a command is; empty where nobody can say."""
+    if not filled_folder(argv):
+        return ""
+    source, into, _ = argv[-3].partition(INTO)
+    return source if into else ""
+
+
 def filled_folder(argv: Sequence[str]) -> str:
     """The folder that a command takes a filling file from, as the container sees it; empty for another command."""
     *_, program, what, _fault, _way, path, _container = ("",) * 6 + tuple(argv)

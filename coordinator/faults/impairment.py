@@ -99,6 +99,11 @@ class Emulated(Impairment):
         """As it was asked for."""
         return NETEM if self.played_by == "netem" else self.mechanism
 
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """The kernel's own emulator is a module of it, and works on a device."""
+        return ("tc_netem", "ifb", "nft_forward", "tc_htb") if self.played_by == "netem" else ()
+
     def beside(self, other: FaultSpec) -> str:
         """A packet is led through our device once, so netem shares it with nobody who does something there."""
         led = (isinstance(other, Emulated) and other.played_by == "netem") or (

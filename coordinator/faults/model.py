@@ -158,6 +158,11 @@ class FaultSpec(BaseModel, ABC):
         """The names of the targets whose addresses it needs; they may move while it is on."""
         return ()
 
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """Abilities that its parameters take beside those of its kind, as `abilities.py` names them."""
+        return ()
+
     def beside(self, other: FaultSpec) -> str:
         """Why a container cannot have both at the same time, whoever is asked; empty where it can."""
         return ""

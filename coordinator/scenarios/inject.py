@@ -22,7 +22,7 @@ from coordinator.faults.lifecycle import DOWN
 from coordinator.faults.looks import RunsAnew, Succeeded
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.logging import action, log, serialized_task
-from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger
+from coordinator.ports import Clock, CommandRunner, EngineFacts, Hands, Ledger, Machine
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
 from coordinator.scenarios.effects import Effects, Watch, judge_started, of_the_runs_hit, owed
 from coordinator.scenarios.follow import follow
@@ -54,6 +54,7 @@ class Tools:
     metrics: Meter | None = None
     hands: Callable[[str], AbstractAsyncContextManager[Hands]] | None = None
     """What an execution's commands run with, by its id; without it, `runner`, which keeps nothing ready."""
+    machine: Machine | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -29,6 +29,7 @@ from coordinator.record import (
     TimelineEntry,
     UndoState,
 )
+from coordinator.scenarios.feasible import held_against
 from coordinator.scenarios.follow import follow_engine
 from coordinator.scenarios.inject import Injection, Tools
 from coordinator.scenarios.journal import Journal
@@ -216,6 +217,7 @@ class Player:
                 faults_disabled=self._rules.faults_disabled, injection_enabled=self._rules.injection_enabled,
                 in_container=self._rules.in_container,
             )  # fmt: skip
+            plan = await held_against(plan, stage.scenario, self._tools.machine)
             self._journal.set(plan_hash=plan.hash, targets=plan.targets)
             self._tell_plan(plan, {container.id: container for container in containers})
             allowed = self._judge_plan(plan) and await self._lock(plan)
