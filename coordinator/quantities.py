@@ -182,6 +182,15 @@ Rate = Annotated[
 """Bits per second, written with a unit."""
 
 
+def shown_as(pattern: str, value: float) -> str:
+    """A number as a file writes it where its texts have this pattern; a plain one where that is no quantity's."""
+    if pattern in {DURATION_PATTERN, OFFSET_PATTERN}:
+        return f"-{show_duration(-value)}" if value < 0 else show_duration(value)
+    if pattern == SIZE_PATTERN:
+        return show_size(int(value))
+    return f"{value:g}%" if pattern == PERCENT_PATTERN else f"{value:.15g}"
+
+
 def truth(value: object) -> bool:
     """True of the text `true` in any case (a claim that can only be made, not denied); raises ValueError."""
     if str(value).strip().lower() != "true":

@@ -146,8 +146,8 @@ class FaultSpec(BaseModel, ABC):
         default="end", description="whether the fault ends with the run it hit, or is put on the next one as well"
     )
 
-    max_skew: Duration | None = Field(
-        default=None, gt=0, description="how far apart its effects on several containers may lie; else it is an error"
+    max_skew: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None, description="how far apart its effects on several containers may lie; else it is an error"
     )
 
     def aims(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from coordinator.scenarios.document import (
 )
 from coordinator.scenarios.model import Scenario
 from coordinator.scenarios.references import check, listed, nearest
-from coordinator.scenarios.schema import at, fields_at, schema, types_at
+from coordinator.scenarios.schema import at, fields_at, pattern_at, schema, types_at
 from coordinator.scenarios.slips import slips
 
 __all__ = [
@@ -345,20 +345,24 @@ def _allowed(error: ErrorDetails) -> tuple[str, tuple[str, ...]]:
     if kind == "string_pattern_mismatch":
         described_so = None if location[-1] == "[key]" else at(location).get("description")
         return str(described_so or f"a text like the pattern {context.get('pattern', '')}"), ()
-    return allowed_by(error), ()
+    return allowed_by(error, pattern_at(location)), ()
 
 
-def allowed_by(error: ErrorDetails) -> str:
-    """What a type or a bound allows, for a person."""
-    return _KINDS.get(error["type"]) or _bound(error.get("ctx", {})) or error["msg"].removeprefix("Input should be ")
+def allowed_by(error: ErrorDetails, pattern: str = "") -> str:
+    """What a type or a bound allows, for a person; `pattern` is of the texts that stand there, and tells the unit."""
+    kind, context = error["type"], error.get("ctx", {})
+    return _KINDS.get(kind) or _bound(kind, context, pattern) or error["msg"].removeprefix("Input should be ")
 
 
-def _bound(context: Mapping[str, Any]) -> str | None:
-    """A bound of numbers or lengths in words."""
+def _bound(kind: str, context: Mapping[str, Any], pattern: str) -> str | None:
+    """A bound of numbers or lengths in words, as a file would write it."""
     words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
     for key, word in words.items():
         if key in context:
-            return f"{word} {context[key]:g}"
-    if "min_length" in context:
-        return f"at least {context['min_length']}"
+            return f"{word} {shown_as(pattern, context[key])}"
+    for key, word in {"min_length": "at least", "max_length": "at most"}.items():
+        if key in context:
+            count, of = context[key], "character" if kind.startswith("string") else "entry"
+            many = {"character": "characters", "entry": "entries"}[of]
+            return f"{word} {count} {of if count == 1 else many}"
     return None

@@ -131,6 +131,13 @@ def at(location: tuple[str | int, ...]) -> Schema:
     return part
 
 
+def pattern_at(location: tuple[str | int, ...]) -> str:
+    """The pattern of the texts that may stand at a pydantic error's location; empty where there is none."""
+    part = _resolved(at(location))
+    forms: list[Schema] = [part, *(_resolved(choice) for choice in part.get("anyOf", ()))]
+    return next((form["pattern"] for form in forms if "pattern" in form), "")
+
+
 def fields_at(location: tuple[str | int, ...]) -> tuple[str, ...]:
     """The names of the fields a map at this location may have; none where it may have any."""
     part = _resolved(at(location))
