@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from coordinator.errors import InvalidScenario, NotFound, Problem
+from coordinator.quantities import shown_as
 from coordinator.scenarios.document import (
     MAX_BYTES,
     MAX_PROBLEMS,

@@ -110,7 +110,8 @@ async def test_its_life() -> None:
     """Armed, fired, effective, undone: on disk, on the timeline and in the metrics, with its times."""
     async with fleet("a", "b") as house:
         one = await lived(house, PAUSE)
-        assert [event for event, _ in one.told] == ["fault_armed", *["fault_effective"] * 2, *["fault_undone"] * 2]
+        seen = ["fault_armed", *["fault_effective"] * 2, "fault_spread", *["fault_undone"] * 2]
+        assert [event for event, _ in one.told] == seen
         row = await house.ledger.fault(one.injection.id)
         assert row is not None
         fault = row.fault
