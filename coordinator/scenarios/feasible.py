@@ -30,7 +30,7 @@ async def held_against(plan: Plan, scenario: Scenario, machine: Machine | None) 
             refusals += [f"{where} needs {name}, which is not here: {why}" for name, why in lacks.items()]
             warnings += [f"{where} needs {name}, which was not tried: see doctor" for name in untried]
     for fault, spec in faults:
-        if machine is not None and isinstance(spec, DiskFill) and spec.size is not None:
+        if machine is not None and isinstance(spec, DiskFill) and isinstance(spec.size, int):
             refusals += await _too_large(fault, spec.size, machine)
     return plan.model_copy(
         update={"refusals": tuple(dict.fromkeys(refusals)), "warnings": tuple(dict.fromkeys(warnings))}
