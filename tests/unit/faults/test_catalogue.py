@@ -16,7 +16,7 @@ from tests.unit.faults.test_odd_targets import example, planned
 
 PAGE = (ROOT / "docs" / "reference" / "faults.md").read_text()
 COMMON = PAGE.partition("\n## Every fault\n")[2].partition("\n## ")[0]
-COMMON_NAMES = ("target", "at", "for", "on_target_restart")
+COMMON_NAMES = ("target", "at", "for", "on_target_restart", "max_skew")
 FAULT: TypeAdapter[object] = TypeAdapter(AnyFault)
 
 
