@@ -38,6 +38,9 @@ REMOVE_S: Final = 5.0
 
 MASK: Final = "***"
 
+NOT_RUN: Final = 125
+"""Exit code of `docker run` where no container of it came to run."""
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -166,6 +169,16 @@ class DockerCommandRunner:
             image = await self._image().known(self)
         except AbilityMissing as error:
             return Outcome(exit_code=None, stderr=str(error))
+        outcome = await self._run_image(command, image)
+        if outcome.exit_code == NOT_RUN:
+            # Somebody may have removed the image since it was looked for.
+            with contextlib.suppress(AbilityMissing):
+                another = await self._image().ready(self)
+                return outcome if another == image else await self._run_image(command, another)
+        return outcome
+
+    async def _run_image(self, command: DockerCommand, image: str) -> Outcome:
+        """As a container, which is gone afterwards whatever happens."""
         name = f"tc-helper-{uuid.uuid4().hex[:12]}"
         labelled = command.labelled({LABEL_INSTANCE: self._instance})
         options = [image if part == HELPER_IMAGE else part for part in labelled.argv[1:]]

@@ -43,6 +43,10 @@ DISTRIBUTIONS: Final = tuple(
 
 # Not a role: the role is put on the container, and one made by hand from this image is nobody's helper.
 LABEL_IMAGE: Final = "test-coordinator.image=helper"
+CLEAR_AWAY: Final = ("image", "prune", "--force", "--filter", f"label={LABEL_IMAGE}", "--filter", "until=1h")
+"""Images of helpers that have no name any more and no container. A young one may be that of a coordinator of another
+version, which is about to use it; it would build its own again.
+"""
 BUILD_DEADLINE_S: Final = 120.0
 LOOK_DEADLINE_S: Final = 15.0
 # Docker mounts this file into every container, from a folder named after the container.
@@ -186,6 +190,8 @@ class HelperImage:
             built = await runner.run(command)
         if not built.ok:
             raise AbilityMissing(f"helper image {self._name}: `docker import` failed: {_last_line(built.stderr)}")
+        # Those that bore the name before. Unused ones alone go, and what becomes of them concerns nobody.
+        await runner.run(DockerCommand(argv=CLEAR_AWAY, deadline_s=LOOK_DEADLINE_S))
         return built.stdout.strip()
 
 

@@ -188,6 +188,25 @@ async def test_a_helper_gets_its_image_a_name_and_a_label(program: Program) -> N
         assert "test-coordinator.instance=chaos-1" in line[: line.index("sha256:mine")]
 
 
+async def test_an_image_that_is_gone_is_looked_for_anew(program: Program) -> None:
+    """Another coordinator may have built it anew, and the old one be cleared away: the helper runs with the new one.
+    Where it is the same image the engine had another reason, which is told after one try.
+    """
+    runner = program.helping("")
+    await runner.prepare_helper()
+    inspect = 'if [ "$3" = image ]; then cat "$0.id"; exit; fi; echo "$@" >> "$0.ran"'
+    program.runner(f'{inspect}; case "$*" in *sha256:new*) exit 0;; esac; echo "No such image" >&2; exit 125')
+
+    (program.folder / "docker.id").write_text("sha256:mine\n")
+    outcome = await runner.run(HELPER)
+    assert (outcome.exit_code, outcome.stderr) == (125, "No such image\n")
+    (program.folder / "docker.id").write_text("sha256:new\n")
+    assert (await runner.run(HELPER)).ok
+
+    used = [line.split()[-3] for line in program.written("docker.ran").splitlines()]
+    assert used == ["sha256:mine", "sha256:mine", "sha256:new"]
+
+
 async def test_a_helper_whose_command_was_killed_is_removed(program: Program) -> None:
     """At its deadline and when cancelled, a helper that may have been made and not started is removed by its name."""
     runner = program.helping(f'[ "$3" = rm ] || {{ touch {program.folder}/up; sleep 600; }}')

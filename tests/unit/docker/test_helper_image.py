@@ -31,6 +31,7 @@ class Table:
         self.there = there
         self.server = server
         self.imported: list[str] = []
+        self.cleared: list[tuple[str, ...]] = []
 
     async def run(self, command: Command) -> Outcome:
         match command.argv:
@@ -42,6 +43,9 @@ class Table:
                 self.imported.append(name)
                 self.there[name] = f"sha256:built {fingerprint()} {ALL_TOOLS}"
                 return Outcome(exit_code=0, stdout="sha256:built\n")
+            case ("image", "prune", *_):
+                self.cleared.append(command.argv)
+                return Outcome(exit_code=1, stderr="Error: a prune operation is already running")
             case _:
                 return Outcome(exit_code=1, stderr="Error: No such object")
 
@@ -97,6 +101,21 @@ async def test_it_is_built_once_and_again_when_removed(outside: Path) -> None:
     assert len(table.imported) == 1
     await image.ready(table)
     assert len(table.imported) == 2
+
+
+async def test_what_bore_the_name_before_is_cleared_away_quietly(outside: Path) -> None:
+    """Once, after a build: helpers' images alone, that nothing names and nothing uses, and no young ones; an engine
+    that will not has no say in it.
+    """
+    table, image = Table({}), HelperImage("", "1.0", outside)
+    assert await image.known(table) == "sha256:built"
+    await image.ready(table)
+    assert table.cleared == [
+        ("image", "prune", "--force", "--filter", "label=test-coordinator.image=helper", "--filter", "until=1h")
+    ]
+    there = Table({"test-coordinator:1.0": f"sha256:full {fingerprint()}"})
+    await HelperImage("", "1.0", outside).ready(there)
+    assert there.cleared == []
 
 
 async def test_a_name_that_was_given_is_taken_as_it_is(inside: Path) -> None:
