@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from coordinator.faults.commands import LEFT, Outcome
 from coordinator.faults.disk import INTO, filled_folder, filled_way
 from coordinator.faults.facts import ContainerFacts, LockedUndo, TargetLock
 from coordinator.faults.locks import (
@@ -109,13 +110,19 @@ class StrayLocks:
                 return OVER, True
             if swept is not None:
                 (outcome,) = await run_all(self._runner, [swept])
-                return ("put back", True) if outcome.ok else (failure_text(outcome), False)
+                return (what_came_of(outcome), True) if outcome.ok else (failure_text(outcome), False)
             return f"`{locked.argv[0] if locked.argv else ''}` {NOT_FROM_LABELS}", False
         if 0 < lock.expires < self._clock.now().timestamp():
             # Whatever was fired has long come about.
             undo = undo.model_copy(update={"settle_s": 0.0, "lingers_s": 0.0})
         row = await self._undoer.undo(_row(lock, undo, engine_id), UNDO_S + max(undo.settle_s, undo.lingers_s))
         return (row.last_error, False) if row.outstanding else (row.fault.targets[0].outcome, True)
+
+
+def what_came_of(swept: Outcome) -> str:
+    """Of a program that has taken back all it had done, in its own words where somebody else has changed some of it."""
+    said = swept.stdout.strip()
+    return said if said.startswith(LEFT) else "put back"
 
 
 def _same_run(found: tuple[ContainerFacts, ...], locked: LockedUndo) -> bool:

@@ -204,12 +204,12 @@ class _Attempt:
 
     def _said(self, target: TargetOutcome, how: Need) -> str:
         """What became of its undo, for a person."""
-        if how is not Need.GONE and target.container_id in self._over:
-            return self._over[target.container_id]
+        if how is Need.GONE:
+            return OUTCOMES[how]
         looked_at = any(undo.looked_at for undo in self._row.undos if undo.container_id == target.container_id)
-        if how is Need.DONE and not looked_at and target.outcome and target.effective_at is None:
+        if not looked_at and target.outcome and target.effective_at is None:
             return NOTHING_LEFT
-        return OUTCOMES[how]
+        return self._over.get(target.container_id, OUTCOMES[how])
 
     # ------------------------------------------------------------ one round
 

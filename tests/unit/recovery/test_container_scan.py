@@ -4,8 +4,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from actors.recovery.container_scan import UNREADABLE, removed
+from actors.recovery.stray_locks import what_came_of
 from coordinator.faults.catalogue import AnyFault
-from coordinator.faults.commands import FAULT, MARK, Command, Outcome
+from coordinator.faults.commands import FAULT, LEFT, MARK, Command, Outcome
 from coordinator.faults.disk import DiskFill, DiskIoStress
 from coordinator.faults.facts import Mount
 from coordinator.faults.leftovers import LeftoverState
@@ -167,3 +168,10 @@ async def test_what_a_container_keeps_itself_is_taken_back(fault: dict[str, str]
         }
         assert not place.engine.state.find("web").limits
         assert place.locked == 0
+
+
+def test_what_somebody_else_has_changed_is_not_called_put_back() -> None:
+    """The program that takes all back says what it has left; whatever else it says is nobody's business."""
+    said = f"{LEFT}pids.max was set to 77 by somebody else"
+    assert what_came_of(Outcome(exit_code=0, stdout=f"{said}\n")) == said
+    assert what_came_of(Outcome(exit_code=0, stdout="done")) == "put back"

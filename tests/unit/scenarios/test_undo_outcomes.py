@@ -93,3 +93,17 @@ async def test_what_somebody_else_has_changed_is_theirs() -> None:
         house.tools = replace(house.tools, undoer=undoer)
         said = "effective; changed by somebody else since: left as it is"
         assert await outcomes(house, scenario(CPU)) == [said]
+
+
+async def test_what_was_never_in_a_container_that_is_down_did_not_go_with_it() -> None:
+    """It ended at that very moment: why the fault was not injected is said, and no more."""
+    async with fleet("web") as house:
+
+        async def die(command: Command) -> None:
+            if "put" in command.argv:
+                house.engine.die("web")
+
+        house.runner.before = die
+        (text,) = await outcomes(house, scenario(CPU))
+        assert text.startswith("not injected")
+        assert text.endswith(f"no process of this container is seen from here; {NOTHING_LEFT}")
