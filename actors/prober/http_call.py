@@ -23,6 +23,7 @@ from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import ADDRESS, HttpCommand, Outcome
 from coordinator.ports import EngineFacts
 
+SHORT_ID: Final = 12
 FAILURES: Final = (
     OSError,
     ValueError,
@@ -75,9 +76,13 @@ class HttpCaller:
         hidden = [headers[each.name] for each in command.headers if each.secret]
         began = anyio.current_time()
         answer, why, nothing_done = None, "", False
+        # Until it is known where the container is, its id says whose address is meant.
+        url = command.url.replace(ADDRESS, command.container_id[:SHORT_ID])
         with anyio.move_on_after(command.deadline_s) as deadline:
             try:
-                answer = await self._ask(command, headers)
+                if command.container_id:
+                    url = command.url.replace(ADDRESS, await self._address(command.container_id))
+                answer = await self._ask(command, url, headers)
             except FAILURES as error:
                 why, nothing_done = describe(error), isinstance(error, UNHEARD)
         took_s = anyio.current_time() - began
@@ -86,17 +91,14 @@ class HttpCaller:
             return Outcome(exit_code=None, stderr=why, duration_s=took_s, timed_out=True)
         if answer is not None and HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome(exit_code=0, stdout=str(answer.status), duration_s=took_s)
-        why = f"{command.method} {command.url}: {why if answer is None else told(answer, hidden)}"
+        why = f"{command.method} {url}: {why if answer is None else told(answer, hidden)}"
         for value in hidden:
             why = without(why, value)
         nothing_done = nothing_done or (answer is not None and answer.status in REFUSED)
         return Outcome(exit_code=1, stderr=why, duration_s=took_s, nothing_done=nothing_done)
 
-    async def _ask(self, command: HttpCommand, headers: dict[str, str]) -> Answer:
+    async def _ask(self, command: HttpCommand, url: str, headers: dict[str, str]) -> Answer:
         """Raises FAILURES."""
-        url = command.url
-        if command.container_id:
-            url = url.replace(ADDRESS, await self._address(command.container_id))
         parsed = parse_url(url)
         tls = await anyio.to_thread.run_sync(ssl.create_default_context) if parsed.scheme == "https" else None
         given = {name.lower() for name in headers}

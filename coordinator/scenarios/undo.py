@@ -35,6 +35,9 @@ LEDGER_PATIENCE_S: Final = 10.0
 
 SETTLING: Final = "what was fired may still come about: waiting until that would be seen"
 REFUSED: Final = "Error response from daemon"
+RUNTIME: Final = "OCI runtime exec failed"
+NOT_STARTED: Final = (126, 127)
+"""The exit codes of `docker exec` whose program could not be started."""
 FROZEN: Final = "it is paused, and hit only when it goes on: unpause it"
 OUTCOMES: Final = {
     Need.DONE: "put back",
@@ -388,4 +391,7 @@ def failure_text(outcome: Outcome) -> str:
     lines = outcome.stderr.strip().splitlines()
     # Of a start the docker command line tells the engine's reason first, and then once more that it failed.
     refusals = [line for line in lines if line.startswith(REFUSED)]
+    if not lines and outcome.exit_code in NOT_STARTED:
+        # Where a container has no such program, engines say so where its output would be.
+        lines = [line for line in outcome.stdout.strip().splitlines() if line.startswith(RUNTIME)]
     return (refusals or lines or [f"exit code {outcome.exit_code}"])[-1]

@@ -97,10 +97,15 @@ async def test_it_goes_to_wherever_its_container_is() -> None:
     async with serving(lambda _: answer()) as server:
         url = f"http://{ADDRESS}:{server.port}/x"
         assert (await caller(engine).run(command(url, container_id="id-web-1"))).ok
+    async with serving(lambda _: answer("500 No")) as failing:
+        asked = command(f"http://{ADDRESS}:{failing.port}/x", container_id="id-web-1")
+        told = (await caller(engine).run(asked)).stderr
+        assert f" http://127.0.0.1:{failing.port}/x: answered 500" in told
     for name in ("id-web-2", "id-gone"):
         outcome = await caller(engine).run(command(url, container_id=name))
         assert outcome.exit_code == 1
         assert "the container has no address" in outcome.stderr
+        assert f" http://{name}:{server.port}/x: " in outcome.stderr
 
 
 async def test_what_does_not_answer_is_a_failure() -> None:

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from coordinator.hosts import ip_of
 from coordinator.scenarios.model import AbortCondition, Assertion, ContainerClaim, WaitUntil, masked
+from coordinator.scenarios.parse import allowed_by
 from coordinator.scenarios.probes import HttpProbe, TcpProbe
 from coordinator.secret_text import SecretRef
 
@@ -108,3 +109,18 @@ def test_passwords_in_urls_are_masked() -> None:
     """User and host stay readable."""
     assert masked("see postgres://u:pa55@host/db") == "see postgres://u:***@host/db"
     assert masked("http://host:80/") == "http://host:80/"
+
+
+@pytest.mark.parametrize(
+    ("kind", "context", "said"),
+    [
+        ("too_short", {"min_length": 1}, "at least 1 entry"),
+        ("too_short", {"min_length": 2}, "at least 2 entries"),
+        ("string_too_short", {"min_length": 1}, "at least 1 character"),
+        ("string_too_long", {"max_length": 1000}, "at most 1000 characters"),
+        ("less_than_equal", {"le": 1576800000}, "at most 1576800000"),
+    ],
+)
+def test_bounds_of_lengths_say_of_what(kind: str, context: dict[str, object], said: str) -> None:
+    """Entries of a list, characters of a text; numbers without an exponent."""
+    assert allowed_by({"type": kind, "loc": (), "msg": "", "input": None, "ctx": context}) == said

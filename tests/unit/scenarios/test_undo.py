@@ -375,6 +375,11 @@ async def test_what_cannot_start_takes_no_other_with_it() -> None:
             "Error response from daemon: no space",
         ),
         (Outcome(exit_code=9), "exit code 9"),
+        (
+            Outcome(exit_code=126, stdout="OCI runtime exec failed: no such file: unknown\n"),
+            "OCI runtime exec failed: no such file: unknown",
+        ),
+        (Outcome(exit_code=1, stdout="OCI runtime exec failed: said by a program of theirs\n"), "exit code 1"),
         (Outcome(exit_code=None, timed_out=True, duration_s=60), "the command was killed at its deadline after 60.0 s"),
     ],
 )
