@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from coordinator.plain_text import harmless, one_line
 from coordinator.record import AssertionResult, Execution, ExecutionState, Report, UndoState, Verdict, stamp
 from coordinator.reports.spans import offset, phases
-from coordinator.reports.wording import again, headline, left_broken, undo_sentence
+from coordinator.reports.wording import again, headline, left_broken, undo_sentence, warnings
 
 _STEADY: Final = "steady_state"
 """How the phase of an assertion on the steady state begins."""
@@ -156,6 +156,8 @@ def _properties(execution: Execution) -> Iterator[tuple[str, str]]:
     yield "verdict", execution.verdict.value if execution.verdict is not None else f"none ({execution.state.value})"
     if execution.reason:
         yield "reason", execution.reason
+    for text in warnings(execution):
+        yield "warning", text
     yield "undo", execution.undo.value
     yield "plan", execution.plan_hash or "none"
     yield "seed", str(execution.seed)

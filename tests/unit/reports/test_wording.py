@@ -2,6 +2,7 @@ import pytest
 
 from coordinator.record import ExecutionState, FaultState, Report, UndoState, Verdict
 from coordinator.reports.html import as_html
+from coordinator.reports.junit import as_junit
 from coordinator.reports.markdown import as_markdown
 from coordinator.reports.wording import again, headline, left_broken, undo_sentence, warnings
 from tests.unit.cli import played
@@ -33,9 +34,9 @@ def test_a_fault_that_disturbed_nothing_is_warned_of() -> None:
     (told,) = warnings(execution.model_copy(update={"faults": (fault, idle)}))
     assert told == f"{fault.type} on {fault.target}, phase {fault.phase}: met no packet: nothing was disturbed"
     report = Report(execution=execution.model_copy(update={"faults": (idle,)}))
-    for text in (as_html(report), as_markdown(report)):
+    for text in (as_html(report), as_markdown(report), as_junit(report)):
         assert "met no packet: nothing was disturbed" in text
-        assert "Warning:" in text
+        assert "warning" in text.lower()
 
 
 def test_the_undo_in_words() -> None:
