@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from coordinator.scenarios.inject import Injection
 
 MS: Final = 1000
+SHORT_MS: Final = 10
 
 
 async def judge_spread(injection: Injection, effects: Effects, fired_at: datetime) -> None:
@@ -26,14 +27,19 @@ async def judge_spread(injection: Injection, effects: Effects, fired_at: datetim
     if len(hit) < 2:  # noqa: PLR2004  # one alone is not apart
         return
     spread_s = await measured(injection.tools.facts, hit, effects, fired_at)
-    text = f"{spread_s * MS:.0f} ms between the first and the last"
+    text = f"{_shown(spread_s)} between the first and the last"
     injection.tell("fault_spread", text, fault=injection.id, target=injection.spec.aimed_at)
     allowed = injection.spec.max_skew
     if allowed is not None and spread_s > allowed:
         raise CoordinatorError(
-            f"its effects on {len(hit)} containers lie {spread_s * MS:.0f} ms apart, and max_skew allows "
+            f"its effects on {len(hit)} containers lie {_shown(spread_s)} apart, and max_skew allows "
             f"{show_duration(allowed)}"
         )
+
+
+def _shown(seconds: float) -> str:
+    """Of what is short, a tenth of a millisecond is much."""
+    return f"{seconds * MS:.{int(seconds * MS < SHORT_MS)}f} ms"
 
 
 async def measured(facts: EngineFacts, hit: Sequence[TargetPlan], effects: Effects, fired_at: datetime) -> float:
