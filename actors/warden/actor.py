@@ -1,14 +1,16 @@
 """Keeps a warden process watching: starts it where none is there yet (in the image it is our parent), notices its
-death, says at an orderly end that it may go. Knows nothing of what the warden does.
+death, and one that does not answer, says at an orderly end that it may go. Knows nothing of what the warden does.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -16,10 +18,14 @@ import anyio
 from coordinator.errors import CoordinatorError
 from coordinator.logging import log
 from coordinator.supervision import ChildContext
-from coordinator.warden.ward import LINK, NOTHING_LEFT, PROGRAM, READY, Ward
+from coordinator.warden.ward import ASKED, LINK, NOTHING_LEFT, PROGRAM, READY, Ward
 
 READY_WITHIN_S: Final = 20.0
 """How long a warden may take to say that it watches; 50 ms is usual."""
+
+ASK_EVERY_S: Final = 5.0
+ANSWERS_WITHIN_S: Final = 10.0
+"""How long one that watches may be silent when it is asked; it answers within a millisecond."""
 
 _CHUNK: Final = 4096
 
@@ -48,16 +54,33 @@ class WardenActor:
             await self._begin()
         log("warden:watches", pid=self.pid)
         life.ready()
-        link = self._connected()
+        why = ""
         async with anyio.create_task_group() as group:
             group.start_soon(_end_with, life, group.cancel_scope)
-            # It never says a second word: what comes is its end.
-            await anyio.wait_readable(link)
+            why = await self._trouble()
             group.cancel_scope.cancel()
         if not life.stopping.is_set():
-            died = self.pid
+            useless = self.pid
             self._forget()
-            raise WardenDied(f"the warden (pid {died}) has died")
+            raise WardenDied(f"the warden (pid {useless}) {why}")
+
+    async def _trouble(self) -> str:
+        """Ask it now and then; return why it is of no use any more."""
+        link = self._connected()
+        while True:
+            with anyio.move_on_after(ASK_EVERY_S):
+                while await _answer(link):
+                    pass
+                return "has died"
+            with suppress(OSError):
+                link.send(ASKED.encode() + b"\n")
+            with anyio.move_on_after(ANSWERS_WITHIN_S):
+                if not await _answer(link):
+                    return "has died"
+                continue
+            # Where this process itself stood still, the answer is there all the same.
+            if not select.select([link], [], [], 0)[0]:
+                return f"has not answered for {ANSWERS_WITHIN_S:g} s: is it stopped?"
 
     def dismiss(self, *, nothing_left: bool) -> None:
         """At the end of the coordinator: let the warden go, or leave it to what is outstanding."""
@@ -120,6 +143,15 @@ class WardenActor:
         if self._link is not None:
             self._link.close()
         self._link, self._introduced = None, False
+
+
+async def _answer(link: socket.socket) -> bytes:
+    """What it says next, nothing once it has ended. An answer that comes late is one, too."""
+    await anyio.wait_readable(link)
+    try:
+        return link.recv(_CHUNK)
+    except ConnectionResetError:
+        return b""
 
 
 async def _end_with(life: ChildContext, scope: anyio.CancelScope) -> None:

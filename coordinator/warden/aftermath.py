@@ -5,8 +5,6 @@ can be, let a recovery do the rest, and go on until nothing is outstanding.
 from __future__ import annotations
 
 import os
-import select
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from coordinator.data_dir_lock import WARDEN, DataDirLock
 from coordinator.errors import DataDirInUse, InvalidSettings
 from coordinator.warden.debts import Debts, Ledger
 from coordinator.warden.engine import Engine, EngineAway
+from coordinator.warden.passes import Alarm, run_pass
 from coordinator.warden.quick import quick_pass
 from coordinator.warden.story import Story
 from coordinator.warden.ward import PROGRAM, Ward
@@ -46,31 +45,7 @@ AWAY_PAUSE_S: Final = 2.0
 STUCK_PAUSE_S: Final = 60.0
 """Between two recoveries that left something, at most."""
 
-_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ERROR_TEXT: Final = 500
-
-
-class Alarm:
-    """A sleep that signals cut short: once asked to end, nothing sleeps any more."""
-
-    def __init__(self) -> None:
-        """Not asked yet."""
-        self.asked = False
-        self._reader, self._writer = os.pipe()
-
-    def ring(self, *_: object) -> None:
-        """Ask; fit to be a signal's handler."""
-        self.asked = True
-        os.write(self._writer, b".")
-
-    def heed(self) -> None:
-        """Ring at the signals that ask a process to end."""
-        for number in _ENDING:
-            signal.signal(number, self.ring)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, or return at once when asked to end."""
-        select.select([self._reader], [], [], max(0.0, seconds))
 
 
 class Aftermath:
@@ -203,11 +178,11 @@ class Aftermath:
     def _recover(self) -> int:
         """A whole recovery pass; how it ended."""
         begun = time.monotonic()
+        time_left = RECOVERY_S if self._until is None else min(RECOVERY_S, self._until - begun)
+        if time_left <= 0:
+            return LEFT
         try:
-            done = subprocess.run(
-                self._launcher, env=os.environ | dict(self._ward.environ), check=False, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=RECOVERY_S,
-            )  # fmt: skip
+            done = run_pass(self._launcher, os.environ | dict(self._ward.environ), self._alarm, begun + time_left)
         except (OSError, subprocess.TimeoutExpired) as failed:
             self._story.log("warden:recovery_failed", "ERROR", reason=str(failed))
             return LEFT

@@ -12,14 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from coordinator.warden.aftermath import Aftermath, Alarm, recovery_launcher
+from coordinator.warden.aftermath import Aftermath, recovery_launcher
+from coordinator.warden.passes import HURRIED_S, Alarm
 from coordinator.warden.ward import LINK, NOTHING_LEFT, READY, Line, Ward
 
 PATIENCE_S: Final = 30.0
 """How long it goes on before it leaves the rest to the next start, which a restart policy may be waiting to make."""
-
-HURRIED_S: Final = 1.0
-"""The same when it was asked to end: Docker's grace of 10 s, less the coordinator's own deadline, is soon over."""
 
 EXIT_DEAF: Final = 75
 """The coordinator's word that only a new container reaches the engine: nothing can be put back from in here."""
@@ -78,7 +76,7 @@ def _listened(line: Line) -> tuple[Ward | None, str | None]:
     if said is None:
         return None, None
     line.say(f"{READY} {os.getpid()}")
-    return Ward.parse(said), line.hear()
+    return Ward.parse(said), line.last_word()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,7 +8,8 @@ import socket
 import sys
 from typing import Final
 
-from coordinator.warden.aftermath import Aftermath, Alarm, recovery_launcher
+from coordinator.warden.aftermath import Aftermath, recovery_launcher
+from coordinator.warden.passes import Alarm
 from coordinator.warden.story import Story
 from coordinator.warden.ward import NOTHING_LEFT, READY, Line, Ward
 
@@ -32,7 +33,7 @@ def watch() -> int:
     ward = Ward.parse(said)
     sys.excepthook = Story(ward).crashed
     line.say(f"{READY} {os.getpid()}")
-    if line.hear() == NOTHING_LEFT:
+    if line.last_word() == NOTHING_LEFT:
         return 0
     alarm = Alarm()
     alarm.heed()

@@ -18,6 +18,10 @@ READY: Final = "ready"
 NOTHING_LEFT: Final = "nothing left"
 """What the coordinator says before an orderly end: the warden may go."""
 
+ASKED: Final = "there?"
+ANSWER: Final = "here"
+"""What the coordinator asks now and then, and is answered by a warden that can act: one that is stopped cannot."""
+
 LEDGER_FILE: Final = "ledger.db"
 LOG_FILE: Final = Path("logs", "warden.jsonl")
 """Below DATA_DIR."""
@@ -79,3 +83,9 @@ class Line:
             self._read += chunk
         line, _, self._read = self._read.partition(b"\n")
         return line.decode()
+
+    def last_word(self) -> str | None:
+        """Watch: answer until something else is said, or the other end is closed; see `hear`."""
+        while (said := self.hear()) == ASKED:
+            self.say(ANSWER)
+        return said

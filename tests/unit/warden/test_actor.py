@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from actors.warden import WardenActor, WardenDied
-from coordinator.warden.ward import LINK, NOTHING_LEFT, Ward
+from actors.warden import actor as module
+from coordinator.warden.ward import ANSWER, ASKED, LINK, NOTHING_LEFT, Ward
 from tests.unit.ledger.living import Life
 from tests.unit.warden.owing import ward
 
@@ -67,6 +68,46 @@ async def test_its_death_ends_the_life_and_the_next_begins_another(tmp_path: Pat
         assert second != first
     actor.dismiss(nothing_left=True)
     await gone(second)
+
+
+async def test_one_that_is_stopped_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warden that does not answer is of no use: a crash of the actor, which names it; the next life has a new one."""
+    monkeypatch.setattr(module, "ASK_EVERY_S", 0.01)
+    actor = WardenActor(ward(tmp_path), {})
+    life = Life()
+    with pytest.RaisesGroup(pytest.RaisesExc(WardenDied, match="has not answered")):
+        async with anyio.create_task_group() as group:
+            group.start_soon(actor.run, life)
+            await life.up.wait()
+            assert actor.pid is not None
+            first = actor.pid
+            os.kill(first, signal.SIGSTOP)
+            monkeypatch.setattr(module, "ANSWERS_WITHIN_S", 0.1)
+    monkeypatch.undo()
+    async with watched(actor) as second:
+        assert second != first
+    actor.dismiss(nothing_left=True)
+    await gone(second)
+    os.kill(first, signal.SIGCONT)
+    await gone(first)
+
+
+async def test_one_that_answers_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Question after question, in one life, and an answer too many does no harm."""
+    monkeypatch.setattr(module, "ASK_EVERY_S", 0.01)
+    parents, ours = socket.socketpair()
+    parents.setblocking(False)
+    parents.sendall(b"ready 4711\n")
+    actor = WardenActor(ward(tmp_path), {LINK: str(ours.detach())})
+    with parents:
+        async with watched(actor):
+            said = b""
+            for asked in range(1, 4):
+                while said.count(ASKED.encode()) < asked:
+                    await anyio.wait_readable(parents)
+                    said += parents.recv(4096)
+                parents.sendall(f"{ANSWER}\n".encode() * asked)
+        actor.dismiss(nothing_left=False)
 
 
 async def test_a_parent_that_watches_is_made_use_of(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from actors.ledger.writes import Scanned
 from coordinator.data_dir_lock import DataDirLock
 from coordinator.record import FaultState
 from coordinator.warden import aftermath as module
-from coordinator.warden.aftermath import DONE, IN_USE, LEFT, Aftermath, Alarm
+from coordinator.warden import passes
+from coordinator.warden.aftermath import DONE, IN_USE, LEFT, Aftermath
 from coordinator.warden.engine import Seen
+from coordinator.warden.passes import Alarm
 from coordinator.warden.ward import LOG_FILE
 from tests.unit.warden.owing import LATER_RUN, RUN, FakeEngine, execution, lose, row, undo, ward, write
 
@@ -187,6 +189,42 @@ def test_it_ends_when_asked_or_when_its_time_is_over(tmp_path: Path) -> None:
     assert len(late.told("warden:gave_up")) == 2
 
 
+SAYS_AND_HANGS = "import sys, time; sys.stderr.write('begun'); sys.stderr.flush(); time.sleep(600)"
+
+
+def test_a_recovery_ends_with_the_time_for_it(tmp_path: Path) -> None:
+    """One that hangs on what is stuck is killed when the warden's own time is over, and none is begun after that."""
+    write(tmp_path, row(1, undo("exec", "a")))
+    launcher = (sys.executable, "-I", "-S", "-c", SAYS_AND_HANGS)
+    played = Played(tmp_path, frozen(), [LEFT])
+    short = Aftermath(ward(tmp_path), launcher, Alarm(), 0.2)
+    short._engine = frozen()
+    assert not short.work()
+    assert len(played.told("warden:recovery_failed")) == 1
+    assert len(played.told("warden:gave_up")) == 1
+
+
+def test_a_recovery_is_cut_short_when_it_is_asked_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal that comes while a recovery is at work leaves that a moment, however long it might have taken."""
+    monkeypatch.setattr(passes, "HURRIED_S", 0.1)
+    write(tmp_path, row(1, undo("exec", "a")))
+    marker = tmp_path / "begun"
+    script = f"import pathlib, time; pathlib.Path({str(marker)!r}).touch(); time.sleep(600)"
+    alarm = Alarm()
+    slow = Aftermath(ward(tmp_path), (sys.executable, "-I", "-S", "-c", script), alarm)
+    slow._engine = frozen()
+
+    def ask() -> None:
+        while not marker.exists():
+            time.sleep(0.01)
+        alarm.ring()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert not slow.work()
+    thread.join()
+
+
 def test_a_ledger_it_cannot_read_is_left_to_the_recovery(tmp_path: Path) -> None:
     """Damaged: no quick pass, but a recovery, which knows what to do."""
     (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
@@ -221,8 +259,8 @@ def test_what_a_damaged_ledger_knew_is_owed_until_the_engine_is_back(tmp_path: P
 def test_what_a_recovery_says_is_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In a container the warden's standard error is what a person reads."""
     write(tmp_path, row(1, undo("exec", "a")))
-    said = Aftermath(ward(tmp_path), (sys.executable, "-c", "import sys; sys.exit('damaged')"), Alarm(), 0.0)
-    assert not said.work()
+    launcher = (sys.executable, "-c", "import sys; sys.stderr.write('damaged\\n')")
+    assert Aftermath(ward(tmp_path), launcher, Alarm()).work()
     assert capsys.readouterr().err == "damaged\n"
 
 
@@ -230,11 +268,13 @@ def test_a_recovery_that_cannot_start_is_tried_again(tmp_path: Path, monkeypatch
     """No interpreter, or one that hangs: said, and not the end."""
     write(tmp_path, execution(), row(1, undo("unpause", "a")))
     engine = FakeEngine({"a": Seen("paused", LATER_RUN)})
-    missing = Aftermath(ward(tmp_path), ("/nowhere/python",), Alarm(), 0.0)
+    alarm = Alarm()
+    alarm.ring()
+    missing = Aftermath(ward(tmp_path), ("/nowhere/python",), alarm)
     missing._engine = engine
     assert not missing.work()
     monkeypatch.setattr(module, "RECOVERY_S", 0.2)
-    hanging = Aftermath(ward(tmp_path), (sys.executable, "-c", "input() or __import__('time').sleep(60)"), Alarm(), 0.0)
+    hanging = Aftermath(ward(tmp_path), (sys.executable, "-c", "input() or __import__('time').sleep(60)"), alarm)
     hanging._engine = engine
     assert not hanging.work()
     played = Played(tmp_path, engine, [DONE])

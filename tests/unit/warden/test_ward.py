@@ -2,7 +2,7 @@ import socket
 from pathlib import Path
 
 from actors.ledger.store import LEDGER_FILE as STORED_AS
-from coordinator.warden.ward import LEDGER_FILE, PROGRAM, Line, Ward
+from coordinator.warden.ward import ANSWER, ASKED, LEDGER_FILE, NOTHING_LEFT, PROGRAM, Line, Ward
 
 
 def test_who_is_watched_survives_the_line() -> None:
@@ -22,6 +22,18 @@ def test_lines_are_heard_whole_and_the_end_as_none() -> None:
         assert [line.hear(), line.hear(), line.hear()] == ["first", "second", None]
         # Whoever is gone is not told, and that is no error.
         line.say("ready 1")
+
+
+def test_one_that_watches_answers_until_the_last_word() -> None:
+    """Each question has its answer; what else is said, or the end, is the last word."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(f"{ASKED}\n{ASKED}\n{NOTHING_LEFT}\n".encode())
+        line = Line(theirs)
+        assert line.last_word() == NOTHING_LEFT
+        ours.shutdown(socket.SHUT_WR)
+        assert line.last_word() is None
+        assert ours.recv(100) == f"{ANSWER}\n{ANSWER}\n".encode()
 
 
 def test_it_names_the_files_that_are_there() -> None:
