@@ -71,9 +71,8 @@ def _heard(child: subprocess.Popen[bytes], alarm: Alarm, until: float) -> bytes:
     while True:
         if alarm.asked and not hurried:
             hurried, until = True, min(until, time.monotonic() + HURRIED_S)
-        ready, _, _ = select.select(
-            [spoken] if hurried else [spoken, alarm], [], [], max(0.0, until - time.monotonic())
-        )
+        waits_for = [spoken] if hurried else [spoken, alarm.fileno()]
+        ready, _, _ = select.select(waits_for, [], [], max(0.0, until - time.monotonic()))
         if spoken in ready:
             chunk = os.read(spoken, _CHUNK)
             if not chunk:
