@@ -58,9 +58,9 @@ def run_pass(
     ) as child:
         try:
             said = _heard(child, alarm, until)
-        except BaseException:
-            child.kill()
-            raise
+        finally:
+            if child.returncode is None:
+                child.kill()
     return subprocess.CompletedProcess(argv, child.returncode, stderr=said)
 
 
