@@ -107,6 +107,7 @@ def _attachment(name: str, network: Json, container_id: str) -> NetworkAttachmen
     wanted = network.get("IPAMConfig") or {}
     return NetworkAttachment(
         name=name,
+        network_id=network.get("NetworkID", ""),
         ip=network.get("IPAddress", ""),
         ipv6=network.get("GlobalIPv6Address", ""),
         mac=network.get("MacAddress", ""),

@@ -234,6 +234,11 @@ class EngineState:
             container.lines.append(container.line(network))
         self._emit_network(container, network, "connect")
 
+    def remove_network(self, network: str) -> None:
+        """Somebody removes a network that nothing is in any more."""
+        for container in self.containers.values():
+            container.left.pop(network, None)
+
     def put(self, container: SimulatedContainer, mark: str, text: str) -> None:
         """Rules in its network namespace, or stressors, in place of those of the same fault."""
         fault = mark.split(maxsplit=1)[0].removeprefix("fault=")

@@ -55,11 +55,13 @@ def _why_not(container: ContainerFacts, network: str) -> str:
 
 
 def _target(container: ContainerFacts, attachment: NetworkAttachment) -> TargetPlan:
+    # By its id: one made anew under the same name is another network, which nobody took the container out of.
+    network = attachment.network_id or attachment.name
     undo = Undo(
         container_id=container.id,
         name=container.name,
         started_at=container.started_at,
-        command=DockerCommand(argv=("network", "connect", *_as_before(attachment), attachment.name, container.id)),
+        command=DockerCommand(argv=("network", "connect", *_as_before(attachment), network, container.id)),
         # Whatever its state, and in a later run as well: see `looks.need`.
         needed_in=tuple(ContainerState),
         restores=None,

@@ -44,6 +44,8 @@ class NetworkAttachment(Value):
     """A container's place in one network. `wanted_*` are the addresses it was told to have; the engine chose others."""
 
     name: str
+    network_id: str = ""
+    """The network's own id; empty where it is not known."""
     ip: str = ""
     ipv6: str = ""
     mac: str = ""

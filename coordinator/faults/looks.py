@@ -152,7 +152,7 @@ class Undo(Value):
 
     def run_over(self, container: ContainerFacts) -> bool:
         """Whether what it takes back was the run's that it was planned for, and that is over."""
-        of_run = not self.looked_at and ContainerState.EXITED not in self.needed_in
+        of_run = not self.looked_at and bool(self.needed_in) and ContainerState.EXITED not in self.needed_in
         return of_run and (container.state not in UP or container.started_at != self.started_at)
 
     @property

@@ -81,6 +81,20 @@ def holds(target: TargetPlan, container: ContainerFacts | None) -> bool:
             return True
 
 
+def undone_by_others(target: TargetPlan, container: ContainerFacts | None) -> bool:
+    """Whether a fault that does not hold any more was undone within the very run, or network, that it was put on."""
+    if container is None:
+        return False
+    match target.effect:
+        case StateIs():
+            return container.started_at == target.started_at and container.state in UP
+        case Detached():
+            return True
+        case _:
+            # A run that is over does not come again, and rules and limits bear the fault's name.
+            return False
+
+
 def what_happened(target: TargetPlan, container: ContainerFacts | None) -> str:
     """Why a fault does not hold any more, in a few words."""
     if container is None:
@@ -111,10 +125,16 @@ class _Following:
         around = await injection.look_around()
         containers = {each.id: each for each in around.of(injection.spec.aims())}
         again = []
+        lost = []
         for target in self._effective():
             container = containers.get(target.container_id)
-            if holds(target, container):
-                continue
+            if not holds(target, container):
+                lost.append((target, container))
+            elif container is None or container.state is not ContainerState.RESTARTING:
+                # Should it be interrupted once more, that is told as well; but not of every run of what keeps failing.
+                self._interrupted.pop(target.container_id, None)
+        await self._leave([target.container_id for target, container in lost if undone_by_others(target, container)])
+        for target, container in lost:
             self._note(target, container)
             anew = container is not None and container.started_at != target.started_at
             if container is not None and anew and container.state is ContainerState.RUNNING:
@@ -129,8 +149,18 @@ class _Following:
         effective = {target.container_id for target in row.fault.targets if target.effective_at is not None}
         return [target for target in self._injection.plan.targets if target.container_id in effective]
 
+    async def _leave(self, container_ids: Sequence[str]) -> None:
+        """Durable before it is told: what these are owed somebody else has done; the same state, if it comes again, is
+        not ours. What was put on a next run and not seen there may still come about, and so stays owed.
+        """
+        row = self._injection.armed_row
+        ids = set(container_ids) - set(row.unsettled)
+        undos = tuple(undo.left() if undo.container_id in ids else undo for undo in row.undos)
+        if undos != row.undos:
+            await self._injection.save(row.model_copy(update={"undos": undos}))
+
     def _note(self, target: TargetPlan, container: ContainerFacts | None) -> None:
-        """On the timeline, once."""
+        """On the timeline, once until it holds again."""
         if target.container_id in self._interrupted:
             return
         injection = self._injection

@@ -5,7 +5,7 @@ Knows only what a ledger row holds, so the scope of a fault, recovery and `recov
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -16,10 +16,12 @@ from coordinator.faults.commands import LEFT, Command, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import Undo, need
 from coordinator.faults.needs import Need, hit_until
+from coordinator.faults.refusals import network_gone
 from coordinator.logging import action, log
 from coordinator.packets import Met, met, sentence
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import FaultRow, FaultState, TargetOutcome
+from coordinator.scenarios.outcomes import NETWORK_GONE, NO_EFFECT, NOT_OURS, NOTHING_LEFT, OUTCOMES, OVER, RUN_OVER
 from coordinator.scenarios.whose import changed_before
 
 FIRST_PAUSE_S: Final = 0.05
@@ -39,16 +41,6 @@ RUNTIME: Final = "OCI runtime exec failed"
 NOT_STARTED: Final = (126, 127)
 """The exit codes of `docker exec` whose program could not be started."""
 FROZEN: Final = "it is paused, and hit only when it goes on: unpause it"
-OUTCOMES: Final = {
-    Need.DONE: "put back",
-    Need.GONE: "container is gone: nothing to undo",
-    Need.SUPERSEDED: "changed by somebody else since: left as it is",
-}
-OVER: Final = "it went with the run that it hit: nothing to undo"
-RUN_OVER: Final = "the run that it hit is over: left as it is"
-NOTHING_LEFT: Final = "nothing is left of it"
-NO_EFFECT: Final = "no effect was seen: nothing to undo"
-NOT_OURS: Final = "somebody else was first: left as it is"
 
 
 def _to_nobody() -> None:
@@ -131,7 +123,7 @@ class _Attempt:
         self._attempted = set(row.attempted)
         self._ended: dict[str, tuple[datetime, Need]] = {}
         self._over: dict[str, str] = {}
-        """What is said of those whose run, which held what was done to it, is over; by container id."""
+        """What is said of those where the run or network is gone that it was done to; by container id."""
         self._untouched: dict[str, str] = {}
         """By container id, why nothing of this fault's was done to it."""
         self._met: dict[str, Met] = {}
@@ -240,7 +232,7 @@ class _Attempt:
         outcomes = await run_all(self._runner, [command.on_behalf(*whose) for _, command in mending])
         for (undo, _), outcome in zip(mending, outcomes, strict=True):
             if outcome.ok:
-                self._end(undo, Need.DONE)
+                self._end(undo, Need.DONE if undo.needed_in else Need.SUPERSEDED)
             else:
                 self._error, self._failed = failure_text(outcome), True
 
@@ -272,7 +264,9 @@ class _Attempt:
         whose = self._row.fault.execution_id, self._row.fault.id
         commands = [command.on_behalf(*whose) for command in (*(undo.command for undo in alone), *together)]
         outcomes = await run_all(self._runner, commands)
-        failures = [outcome for outcome in outcomes if not outcome.ok]
+        ran = list(zip(commands, outcomes, strict=True))
+        failures = [outcome for command, outcome in ran if not outcome.ok and not network_gone(command, outcome)]
+        self._note_gone({command for command, outcome in ran if network_gone(command, outcome)})
         self._error, self._failed = failure_text(failures[0]) if failures else "", bool(failures)
         for undo, outcome in zip(alone, outcomes, strict=False):
             counted = met(undo.command, outcome)
@@ -281,6 +275,12 @@ class _Attempt:
             if outcome.ok and self._settled(undo):
                 left = undo.command.of_helper and outcome.stdout.startswith(LEFT)
                 self._end(undo, Need.SUPERSEDED if left else Need.DONE)
+
+    def _note_gone(self, refused: Collection[Command]) -> None:
+        """Where there is no network to go back to: nothing is owed any more but what is mended."""
+        gone = {undo.container_id for undo in self._open if undo.command in refused}
+        self._over |= dict.fromkeys(gone, NETWORK_GONE)
+        self._open = [undo.left() if undo.container_id in gone else undo for undo in self._open]
 
     async def _look(self) -> list[Undo]:
         """Close what is done, gone or superseded; return what must be run."""
@@ -314,8 +314,7 @@ class _Attempt:
         if self._fired is None or not unseen:
             return frozenset()
         found = [containers[container_id] for container_id in sorted(unseen)]
-        armed = self._row.fault.armed_at
-        return await changed_before(found, armed, self._fired, self._facts, self._clock)
+        return await changed_before(found, self._row.fault.armed_at, self._fired, self._facts, self._clock)
 
     def _need(self, undo: Undo, container: ContainerFacts | None) -> Need:
         unseen_since = None

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.integration.coordinator_process import coordinator, eventually, scenario
+from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
 from tests.integration.sandbox import Container, Sandbox, docker
 
 PERSON = """#!/bin/sh
@@ -51,4 +51,45 @@ def test_who_is_first_keeps_it(engine: str, containers: Sandbox, tmp_path: Path)
         ended = served.execution(execution_id)
     assert {fault["state"] for fault in ended["faults"]} == {"not_injected"}, ended
     assert (paused.status, killed.status, networks(apart)) == ("paused", "exited", "")
+    docker("unpause", paused.id)
+
+
+def test_who_undoes_it_keeps_what_comes_after(served: Coordinator, containers: Sandbox) -> None:
+    """Unpaused or connected by hand, and then paused or disconnected by hand: that stays, in whatever life of the
+    coordinator the fault ends. A network that is removed meanwhile is not gone back to, even if there is another of
+    its name; the fault is undone all the same.
+    """
+    network, lost = containers.network(), containers.network("lost")
+    paused = containers.run("p")
+    apart = containers.run("a", options=["--network", network])
+    adrift = containers.run("l", options=["--network", lost])
+    faults: list[dict[str, object]] = [
+        {"type": "container_pause", "target": "p"},
+        {"type": "network_disconnect", "target": "a", "network": network},
+        {"type": "network_disconnect", "target": "l", "network": lost},
+    ]
+    targets = {"p": {"names": [paused.name]}, "a": {"names": [apart.name]}, "l": {"names": [adrift.name]}}
+    execution_id = served.submit(scenario(faults, names=[], targets=targets))
+
+    def told(event: str) -> int:
+        return sum(each["event"] == event for each in served.execution(execution_id)["timeline"])
+
+    eventually(lambda: told("fault_effective") == len(faults), "the effects")
+    docker("network", "rm", lost)
+    docker("network", "create", "--label", containers.label, lost)
+    docker("unpause", paused.id)
+    docker("network", "connect", network, apart.id)
+    eventually(lambda: told("fault_interrupted") == 2, "the interruptions")
+    docker("pause", paused.id)
+    docker("network", "disconnect", network, apart.id)
+    served.kill()
+    served.start()
+    eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
+    ended = served.execution(execution_id)
+    assert ended["undo"] == "complete", ended
+    assert (paused.status, networks(apart), networks(adrift)) == ("paused", "", "")
+    outcomes = [target["outcome"] for fault in ended["faults"] for target in fault["targets"]]
+    assert [("left as it is" in each, "network is gone" in each) for each in outcomes] == [
+        (True, False), (True, False), (False, True),
+    ], outcomes  # fmt: skip
     docker("unpause", paused.id)

@@ -71,6 +71,14 @@ def test_what_is_not_in_it_is_left_alone(facts: ContainerFacts, why: str) -> Non
     assert why in plan.untouched[0].why
 
 
+def test_it_goes_back_to_that_very_network() -> None:
+    """By its id, where that is known: one made anew under its name meanwhile is another network."""
+    (target,) = disconnect().plan([container(NetworkAttachment(name="net", network_id="4e7"))]).targets
+    assert target.undo is not None
+    assert target.undo.command.argv == ("network", "connect", "4e7", ID)
+    assert (target.inject.argv[-2], target.undo.attaches) == ("net", "net")
+
+
 def test_a_network_must_be_named() -> None:
     """Neither a missing name nor an empty one stands for all of them."""
     for fields in ({}, {"network": ""}):

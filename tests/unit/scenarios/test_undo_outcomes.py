@@ -10,7 +10,8 @@ import pytest
 from coordinator.faults.commands import LEFT, LIMITS_PROGRAM, Command, DockerCommand, Outcome
 from coordinator.ports import CommandRunner
 from coordinator.record import UndoState
-from coordinator.scenarios.undo import NOTHING_LEFT, OVER, RUN_OVER, Undoer
+from coordinator.scenarios.outcomes import NOTHING_LEFT, OVER, RUN_OVER
+from coordinator.scenarios.undo import Undoer
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
