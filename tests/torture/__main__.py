@@ -24,7 +24,8 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.integration.private_engine import PrivateEngine
-from tests.torture.draw import Place, Round, draw
+from tests.torture.draw import draw
+from tests.torture.model import Place, Round
 from tests.torture.rounds import Result, play
 from tests.torture.stage import Stage
 
@@ -107,10 +108,10 @@ class Theatre:
         with self._printing:
             self.results.append(result)
             if result.violations:
-                say(f"{line}FAILED; kept: {self._folder(drawn)}; replay: {result.command}")
+                say(f"{line}FAILED{by_hand(drawn)}; kept: {self._folder(drawn)}; replay: {result.command}")
                 say(*(f"    {violation}" for violation in result.violations))
             else:
-                say(f"{line}{f'void: {result.void}' if result.void else 'ok'}")
+                say(f"{line}{f'void: {result.void}' if result.void else 'ok'}{by_hand(drawn)}")
                 shutil.rmtree(self._folder(drawn), ignore_errors=True)
 
     @contextlib.contextmanager
@@ -123,6 +124,12 @@ class Theatre:
             self._end_own()
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
+
+
+def by_hand(drawn: Round) -> str:
+    """What a person does meanwhile, for the end of a line."""
+    act = drawn.act
+    return "" if act is None else f"; by hand, {act.kind.value}: {', '.join(act.verbs)} {act.letter}"
 
 
 def say(*lines: str) -> None:
@@ -170,6 +177,8 @@ def summary(results: Sequence[Result]) -> str:
     ]
     kinds = Counter(str(fault["type"]) for each in results for faults in each.drawn.executions for fault in faults)
     lines.append("faults: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
+    acts = Counter(each.drawn.act.kind.value for each in results if each.drawn.act is not None)
+    lines.append("by hand: " + ", ".join(f"{kind} {count}" for kind, count in sorted(acts.items())))
     if results:
         times = sorted(result.took_s for result in results)
         late = times[min(len(times) - 1, len(times) * 95 // 100)]

@@ -6,125 +6,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from coordinator.faults.shapes import SHAPES
-
-FaultLine = Mapping[str, object]
-"""A fault as a scenario file writes it, with the letter of a container where a target's name goes."""
-
-ONE_AT_A_TIME: Final = frozenset({"cpu_limit", "memory_limit", "pid_exhaustion", "clock_skew"})
-ENDS_A_RUN: Final = frozenset(
-    {"container_kill", "service_kill", "container_crash", "container_stop", "container_restart", "service_restart"}
+from tests.torture.by_hand import with_act
+from tests.torture.model import (
+    ALWAYS_STARTED,
+    BY_PLACE,
+    ENDS_A_RUN,
+    LABELS_ALONE,
+    LETTERS,
+    LIVES,
+    NEEDS_A_START,
+    NETWORKED,
+    NEVER_ENDED,
+    NOT_FROM_LABELS,
+    ONE_AT_A_TIME,
+    PLACES,
+    FaultLine,
+    Place,
+    Round,
+    letters,
 )
-"""After these a container's run is another one, so that what belongs to a run may differ."""
-
-NETWORKS: Final = ("front", "back")
-LETTERS: Final = ("api", "web", "job", "old", "own", "lone")
-"""The containers of a stage, described there."""
-
-RENEWS: Final = ENDS_A_RUN | {"network_disconnect"}
-"""After these a container has another network namespace, or another end of a network in it."""
-
-NOT_FROM_LABELS: Final = frozenset({"exec", "network_disconnect", "disk_fill"})
-"""Their undos are in the ledger alone."""
-
-NEVER_ENDED: Final = frozenset({"own"})
-"""Its network namespace holds rules of a person's own, which would end with its run."""
-
-ALWAYS_STARTED: Final = "web"
-"""With restart policy always: an engine that starts starts it too, whoever stopped it before."""
-
-NETWORKED: Final = ("api", "web", "job", "old", "own")
-
-
-class Place(StrEnum):
-    """Where the coordinator runs."""
-
-    HOST = "host"
-    IMAGE = "image"
-    ENGINE = "engine"
-
-
-class Death(StrEnum):
-    """What happens to it. Those of an engine leave it alive, but where they say otherwise."""
-
-    NONE = "none"
-    KILL = "SIGKILL"
-    TERM = "SIGTERM"
-    INT = "SIGINT"
-    HUP = "SIGHUP"
-    FROZEN = "SIGSTOP, SIGKILL"
-    GROUP = "SIGKILL of the group"
-    WARDEN_FIRST = "warden, then serve"
-    WARDEN_REPLACED = "warden, then serve with the next"
-    POWER = "warden and serve at once"
-    FOLDER_LOST = "both at once, DATA_DIR deleted"
-    DOCKER_KILL = "docker kill"
-    DOCKER_STOP = "docker stop"
-    DOCKER_REMOVE = "docker rm, a new container"
-    CHILD_KILL = "SIGKILL of serve in its container"
-    ENGINE_RESTART = "engine restarted"
-    ENGINE_KILL = "engine killed and started"
-    ENGINE_AND_SERVE = "engine and serve killed"
-    ENGINE_AND_ALL = "engine, warden and serve killed"
-
-
-BY_PLACE: Final[Mapping[Place, tuple[Death, ...]]] = {
-    Place.HOST: (
-        *(Death.NONE, Death.KILL, Death.KILL, Death.TERM, Death.INT, Death.HUP, Death.FROZEN, Death.GROUP),
-        *(Death.WARDEN_FIRST, Death.WARDEN_REPLACED, Death.POWER, Death.POWER, Death.FOLDER_LOST),
-    ),
-    Place.IMAGE: (Death.DOCKER_KILL, Death.DOCKER_STOP, Death.DOCKER_REMOVE, Death.CHILD_KILL),
-    Place.ENGINE: (Death.ENGINE_RESTART, Death.ENGINE_KILL, Death.ENGINE_AND_SERVE, Death.ENGINE_AND_ALL),
-}
-PLACES: Final = (Place.HOST,) * 14 + (Place.IMAGE, Place.ENGINE)
-
-NEEDS_A_START: Final = frozenset(
-    {
-        *(Death.POWER, Death.FOLDER_LOST, Death.DOCKER_KILL, Death.DOCKER_STOP, Death.DOCKER_REMOVE),
-        *(Death.CHILD_KILL, Death.ENGINE_AND_ALL, Death.WARDEN_FIRST),
-    }
-)
-"""Nobody is left who could put anything back, or the verdict can only be asked for after another start."""
-
-LIVES: Final = frozenset({Death.NONE, Death.ENGINE_RESTART, Death.ENGINE_KILL})
-"""The coordinator goes on, and is ended when nothing is outstanding."""
-
-FORGETS: Final = frozenset({Death.FOLDER_LOST, Death.DOCKER_REMOVE})
-"""No ledger survives: there is no verdict to ask for, and the next coordinator is asked to scan. Of what a lock says it
-runs `unpause` and `start` alone.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One round. `executions` are lists of faults, submitted one after the other; times are seconds."""
-
-    seed: int
-    place: Place
-    death: Death
-    executions: tuple[tuple[FaultLine, ...], ...]
-    duration_s: float
-    """Of each execution's phase."""
-    after_s: float
-    """From the last submission to the death."""
-    gap_s: float
-    """Between the two blows of a death that has two."""
-    restarted: bool
-    """Whether a new start follows at once, beside whoever else may be putting things back."""
-    again_s: float | None
-    """When that start is killed as well, with its warden, before a last one."""
-    person: Mapping[str, str]
-    """What a person has done to containers beforehand: `pause` or `stop`."""
-
-    def renewed(self) -> frozenset[str]:
-        """The containers whose run, or whose end of a network, a fault of this round may end."""
-        return frozenset(
-            str(fault["target"]) for faults in self.executions for fault in faults if fault["type"] in RENEWS
-        )
 
 
 def draw(seed: int, place: Place | None = None) -> Round:
@@ -134,13 +37,13 @@ def draw(seed: int, place: Place | None = None) -> Round:
     place = place or chosen
     death = dice.choice(BY_PLACE[place])
     duration_s = round(dice.uniform(0.6, 1.6), 3)
-    forgets = death in FORGETS
+    forgets = death in LABELS_ALONE
     executions = tuple(
         _faults(dice, duration_s, forgets=forgets) for _ in range(1 if forgets else dice.choice((1, 1, 1, 2)))
     )
     restarted = death in NEEDS_A_START or (death not in LIVES and dice.random() < 0.3)
     twice = restarted and place is Place.HOST and dice.random() < 0.25
-    return Round(
+    drawn = Round(
         seed=seed,
         place=place,
         death=death,
@@ -152,6 +55,7 @@ def draw(seed: int, place: Place | None = None) -> Round:
         again_s=round(dice.uniform(0.2, 2.5), 3) if twice else None,
         person=_person(dice, place) if dice.random() < 0.3 else {},
     )
+    return with_act(drawn, random.Random(f"{seed} by hand"))
 
 
 def _person(dice: random.Random, place: Place) -> dict[str, str]:
@@ -348,7 +252,7 @@ NOT_DRAWN: Final = frozenset({"process_kill", "http_call"})
 def definition(drawn: Round, execution: int, names: Mapping[str, str]) -> dict[str, object]:
     """An execution as the API takes it, on containers and networks of these names."""
     faults = drawn.executions[execution]
-    used = sorted({letter for fault in faults for letter in _letters(fault)})
+    used = sorted({letter for fault in faults for letter in letters(fault)})
     phase = {
         "name": "torture",
         "duration": f"{drawn.duration_s * 1000:.0f}ms",
@@ -361,13 +265,6 @@ def definition(drawn: Round, execution: int, names: Mapping[str, str]) -> dict[s
         "targets": {letter: {"names": [names[letter]]} for letter in used},
         "phases": [phase],
     }
-
-
-def _letters(fault: FaultLine) -> tuple[str, ...]:
-    between = fault.get("between")
-    if isinstance(between, list):
-        return tuple(between)
-    return tuple(str(fault[name]) for name in ("target", "from", "to") if name in fault)
 
 
 def _named(fault: FaultLine, names: Mapping[str, str]) -> dict[str, object]:

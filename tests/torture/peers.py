@@ -29,7 +29,7 @@ from typing import Final
 from tests.integration.coordinator_process import PROGRAM, kill
 from tests.torture import leftovers
 from tests.torture.__main__ import sandbox_image, say
-from tests.torture.draw import Death
+from tests.torture.model import Death
 from tests.torture.snapshot import differences, look
 from tests.torture.stage import Stage
 from tests.torture.victims import SIGNALS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import time
 from collections.abc import Mapping
@@ -16,7 +17,9 @@ import psutil
 from tests.integration.private_engine import PrivateEngine
 from tests.integration.sandbox import DockerFailed
 from tests.torture import leftovers
-from tests.torture.draw import LIVES, Death, Place, Round, definition
+from tests.torture.draw import definition
+from tests.torture.hand import Hand
+from tests.torture.model import LIVES, Death, Kind, Place, Round
 from tests.torture.snapshot import Snapshot, differences, look
 from tests.torture.stage import Stage
 from tests.torture.victims import HostVictim, ImageVictim, Victim
@@ -34,7 +37,12 @@ MENDS_ITSELF: Final = frozenset({Death.CHILD_KILL, Death.DOCKER_STOP})
 ALREADY: Final = "already exists"
 """In what an engine says that has lost track of a container."""
 
-UNEXPECTED: Final = (AssertionError, DockerFailed, httpx.HTTPError, subprocess.SubprocessError, OSError, psutil.Error)
+LATE: Final = "the person acted too late for anything to be certain"
+
+UNEXPECTED: Final = (
+    *(AssertionError, DockerFailed, httpx.HTTPError, subprocess.SubprocessError, OSError, psutil.Error),
+    sqlite3.Error,
+)
 """What a round may meet when the coordinator or the engine does not do what it must."""
 
 
@@ -59,21 +67,26 @@ def play(drawn: Round, stage: Stage, folder: Path, engine: PrivateEngine | None 
     begun = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     victim: Victim = ImageVictim(drawn) if drawn.place is Place.IMAGE else HostVictim(drawn, stage, folder, engine)
+    hand = Hand(drawn.act, stage)
     found: list[str] = []
     lost = ""
     shown: dict[str, Snapshot] = {}
     try:
-        with stage.touched(drawn.person):
+        if drawn.act is not None and drawn.act.kind is Kind.BACK:
             shown["before"] = look(stage, drawn.renewed())
-            found = _played(drawn, stage, victim, shown)
+        with stage.touched(drawn.person):
+            _foreseen(drawn, stage, hand, shown)
+            found = _played(drawn, stage, victim, hand, shown)
             lost = lost_by_the_engine(stage) if found and drawn.place is Place.ENGINE else ""
+            hand.close()
     except UNEXPECTED as error:
         found.append(f"{type(error).__name__}: {error}")
     finally:
+        hand.close()
         victim.close()
     if found:
         _keep(drawn, folder, found, shown)
-    void = lost if owned_up(found) else ""
+    void = lost if owned_up(found) else LATE if hand.late else ""
     return Result(drawn, () if void else tuple(found), time.monotonic() - begun, void)
 
 
@@ -96,9 +109,22 @@ def owned_up(found: list[str]) -> bool:
     return any(line.startswith("fault ") for line in found)
 
 
-def _played(drawn: Round, stage: Stage, victim: Victim, shown: dict[str, Snapshot]) -> list[str]:
+def _foreseen(drawn: Round, stage: Stage, hand: Hand, shown: dict[str, Snapshot]) -> None:
+    """How all must be in the end, as `before`; where what a person is about to do is refused, as `refused`."""
+    if "before" in shown:
+        return
+    shown["before"] = look(stage, drawn.renewed())
+    if drawn.act is not None and drawn.act.leaves:
+        shown["refused"] = shown["before"]
+        with hand.done():
+            shown["before"] = look(stage, drawn.renewed())
+
+
+def _played(drawn: Round, stage: Stage, victim: Victim, hand: Hand, shown: dict[str, Snapshot]) -> list[str]:
     victim.start()
+    hand.begin()
     accepted = [victim.submit(definition(drawn, number, stage.names)) for number in range(len(drawn.executions))]
+    hand.first()
     time.sleep(drawn.after_s)
     victim.die()
     found: list[str] = []
@@ -106,6 +132,9 @@ def _played(drawn: Round, stage: Stage, victim: Victim, shown: dict[str, Snapsho
         found += [f"before the next start: {line}" for line in compared(drawn, stage, victim.instance, shown)]
     if drawn.restarted:
         victim.come_back()
+    hand.wait()
+    if hand.refused:
+        shown["before"] = shown["refused"]
     if drawn.death in LIVES or drawn.restarted:
         # Before it is asked to end: what it could not do while its engine was away it does within a minute.
         compared(drawn, stage, victim.instance, shown, within_s=LOOKS_AGAIN_WITHIN_S)

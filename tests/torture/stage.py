@@ -12,7 +12,7 @@ from uuid import uuid4
 import docker as docker_sdk
 
 from tests.integration.sandbox import LABEL, DockerFailed, docker
-from tests.torture.draw import LETTERS
+from tests.torture.model import LETTERS
 from tests.torture.waiting import happens
 
 OVERLAPS = "overlap"
@@ -106,6 +106,10 @@ class Stage:
         found: int = self.api.inspect_container(self.ids[letter])["State"]["Pid"]
         return found
 
+    def status(self, letter: str) -> str:
+        """As the engine says it: running, paused, exited."""
+        return str(self.api.inspect_container(self.ids[letter])["State"]["Status"])
+
     def inside(self, letter: str, *argv: str) -> str:
         """Standard output of a program of this machine in a container's network namespace."""
         entered = ("nsenter", "--target", str(self.pid(letter)), "--net", *argv)
@@ -124,7 +128,7 @@ class Stage:
             happens(partial(self._runs, letter), PERSON_WITHIN_S)
 
     def _runs(self, letter: str) -> bool:
-        return bool(self.api.inspect_container(self.ids[letter])["State"]["Status"] == "running")
+        return self.status(letter) == "running"
 
     def close(self) -> None:
         """Remove what was made, in whatever state."""

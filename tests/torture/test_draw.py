@@ -2,18 +2,8 @@ import json
 
 from coordinator.faults.catalogue import describe_all
 from coordinator.scenarios.parse import parse
-from tests.torture.draw import (
-    BY_PLACE,
-    DRAWN,
-    LETTERS,
-    NETWORKS,
-    NEVER_ENDED,
-    NOT_DRAWN,
-    RENEWS,
-    Place,
-    definition,
-    draw,
-)
+from tests.torture.draw import DRAWN, NOT_DRAWN, definition, draw
+from tests.torture.model import BY_PLACE, LETTERS, NETWORKS, NEVER_ENDED, RENEWS, Place
 
 SEEDS = range(400)
 NAMES = {letter: letter for letter in LETTERS + NETWORKS}

@@ -6,7 +6,8 @@ import pytest
 
 from tests.torture import leftovers
 from tests.torture.__main__ import summary, torture
-from tests.torture.draw import Death, Place, Round, definition
+from tests.torture.draw import definition
+from tests.torture.model import Death, Place, Round
 from tests.torture.rounds import compared, owned_up
 from tests.torture.snapshot import Snapshot, look
 from tests.torture.stage import Stage

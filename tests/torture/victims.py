@@ -15,13 +15,14 @@ from typing import Any, Final, Protocol
 import httpx
 import psutil
 
+from actors.ledger.store import LEDGER_FILE
 from tests.integration import coordinator_container
 from tests.integration.coordinator_container import CoordinatorContainer, coordinator_image
 from tests.integration.coordinator_process import PROGRAM, Coordinator, kill
 from tests.integration.private_engine import PrivateEngine
 from tests.integration.sandbox import Sandbox, docker
 from tests.torture import leftovers
-from tests.torture.draw import FORGETS, LIVES, Death, Round
+from tests.torture.model import FORGETS, LABELS_ALONE, LIVES, Death, Round
 from tests.torture.stage import Stage
 from tests.torture.waiting import happens
 
@@ -55,6 +56,15 @@ class Victim(Protocol):
         """Leave nothing of it."""
 
 
+def damage(data_dir: Path) -> None:
+    """Overwrite the beginnings of the ledger and of what is still to be written into it, as a failing disk does."""
+    for name, size in ((LEDGER_FILE, 512), (f"{LEDGER_FILE}-wal", 32)):
+        path = data_dir / name
+        if path.exists():
+            with path.open("r+b") as file:
+                file.write(os.urandom(size))
+
+
 class HostVictim:
     """`serve` as a process with its warden, on the stage's engine."""
 
@@ -65,7 +75,6 @@ class HostVictim:
         self._coordinator = Coordinator(folder / "data", settings)
         self._drawn = drawn
         self._engine = engine
-        self._forgotten = False
 
     def start(self) -> None:
         """Up and answering; a warden at work, or an engine that is away, is waited for."""
@@ -103,14 +112,15 @@ class HostVictim:
             self._engine_dies(self._engine, death, gap_s)
         if death is Death.FOLDER_LOST:
             shutil.rmtree(self._coordinator.data_dir)
-            self._forgotten = True
 
     def _killed(self, death: Death, gap_s: float) -> None:
         process = self._coordinator.process
         assert process is not None
-        if death is Death.FROZEN:
+        if death in {Death.FROZEN, Death.DAMAGED}:
             process.send_signal(signal.SIGSTOP)
             time.sleep(gap_s)
+        if death is Death.DAMAGED:
+            damage(self._coordinator.data_dir)
         if death in {Death.WARDEN_FIRST, Death.WARDEN_REPLACED}:
             first = self._coordinator.warden
             for pid in self._wardens():
@@ -173,7 +183,7 @@ class HostVictim:
         found: list[str] = []
         process = self._coordinator.process
         assert process is not None
-        if self._forgotten:
+        if self._drawn.death in LABELS_ALONE:
             accepted = []
         if self._drawn.restarted or self._drawn.death in LIVES:
             data_dir = self._coordinator.data_dir
