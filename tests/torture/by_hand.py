@@ -44,7 +44,8 @@ def with_act(drawn: Round, dice: random.Random) -> Round:
     """The round with what a person does meanwhile, in a share of those on the machine's engine; else as it is."""
     if drawn.place is not Place.HOST or dice.random() >= SHARE:
         return drawn
-    kinds = list(DRAWN)
+    # Only deaths in order let a person act at that instant.
+    kinds = [*DRAWN, *[Kind.MEANWHILE] * 2]
     dice.shuffle(kinds)
     for kind in kinds:
         acted = DRAWN[kind](drawn, dice)
