@@ -4,7 +4,7 @@ before anything runs, so that the same happens whenever it dies. Knows what peop
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -57,6 +57,10 @@ INSIDE: Final = (
 NETWORKS: Final = ("back", "front")
 
 
+HEARD_S: Final = 1.0
+"""By then a coordinator has written down how its command ended, and what a person has undone."""
+
+
 @dataclass(slots=True)
 class Deed:
     """What a person did to a container: when it began, what the container was afterwards, whether a lock was on it."""
@@ -65,6 +69,19 @@ class Deed:
     began: float
     state: str
     ours: bool
+    last_word: bool = False
+    """Whether it stays so for certain, as the engine took it for a change and ours is over or was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """What a person does to the container that is the first to be paused by us: pauses it just before us, or unpauses
+    it `undone_s` later, and after another `again_s` pauses it.
+    """
+
+    before: bool
+    undone_s: float
+    again_s: float
 
 
 @dataclass(slots=True)
@@ -78,11 +95,16 @@ class CrashWorld:
     scenarios: tuple[tuple[float, str], ...] = ()
     persons: tuple[tuple[float, str, str], ...] = ()
     outages: tuple[tuple[float, str, float], ...] = ()
+    meeting: Meeting | None = None
     trace: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     deeds: list[Deed] = field(default_factory=list)
     touched: dict[str, float] = field(default_factory=dict)
     """When a command of ours last named a container, by id."""
+    ended: set[str] = field(default_factory=set)
+    """Ids of containers that a command of ours was to end: what it takes effect on is not certain."""
+    died_at: float | None = None
+    """When a coordinator died first."""
     altered: dict[str, int] = field(default_factory=dict)
     """Names of containers in which `do` has worked and `undo` has not, with the run in which it did."""
     inexact: set[str] = field(default_factory=set)
@@ -100,6 +122,8 @@ class CrashWorld:
             self.persons = tuple((dice.uniform(0, 8), dice.choice(PERSONS), dice.choice(self.names)) for _ in deeds)
         if dice.random() < 0.4:
             self.outages = ((dice.uniform(0, 8), dice.choice(("down", "hang")), dice.uniform(0.1, 6)),)
+        if dice.random() < 0.5:
+            self.meeting = Meeting(dice.random() < 0.5, dice.uniform(0.1, 1), dice.uniform(HEARD_S, 3))
 
     def note(self, text: str) -> None:
         """Something happened."""
@@ -193,6 +217,28 @@ class CrashWorld:
             ours = locked or self._locked(engine, container)
             self.deeds.append(Deed(name, began, state_of(engine, name), ours))
 
+    async def meet(self, engine: SimulatedEngine, name: str) -> None:
+        """We are about to pause this container: what a person does just then, and later. Once."""
+        meeting, self.meeting = self.meeting, None
+        if meeting is None or self.outages:
+            return
+        if not meeting.before:
+            await anyio.sleep(meeting.undone_s)
+            if not self._by_hand(engine.unpause, engine, name):
+                return
+            await anyio.sleep(meeting.again_s)
+        self._by_hand(engine.pause, engine, name)
+
+    def _by_hand(self, change: Callable[[str], None], engine: SimulatedEngine, name: str) -> bool:
+        """Whether the engine did it."""
+        try:
+            change(name)
+        except EngineError:
+            return False
+        self.note(f"somebody: {change.__name__} {name}")
+        self.deeds.append(Deed(name, anyio.current_time(), state_of(engine, name), ours=True, last_word=True))
+        return True
+
     def _locked(self, engine: SimulatedEngine, container: SimulatedContainer) -> bool:
         locks = (parse_lock(name, labels) for name, labels in engine.state.volumes.items())
         return any(lock is not None and lock.container_id == container.id for lock in locks)
@@ -218,7 +264,7 @@ class CrashWorld:
             allowed = {deed.state for deed in deeds} | {ContainerState.RUNNING.value}
             if state not in allowed:
                 self.violated(f"{name} is left {state}")
-            elif deeds and state != deeds[-1].state and self._alone(engine, deeds):
+            elif deeds and state != deeds[-1].state and (self._alone(engine, deeds) or self._stays(engine, deeds[-1])):
                 self.violated(f"{name} is {state}: somebody had left it {deeds[-1].state}")
             # What `do` broke ends with its run, and so does what is owed for it.
             if state == ContainerState.RUNNING and self.altered.get(name) == engine.state.find(name).runs:
@@ -244,6 +290,15 @@ class CrashWorld:
             return False
         known = {container.name: container.id for container in engine.state.containers.values()}
         return self.touched.get(known.get(deeds[-1].name, ""), 0.0) < deeds[-1].began
+
+    def _stays(self, engine: SimulatedEngine, deed: Deed) -> bool:
+        """Whether what a person did near a fault of ours is certain to be theirs: who lived has heard how it went."""
+        heard = self.died_at is None or self.died_at > deed.began + HEARD_S
+        ended = any(
+            container.name == deed.name and container.id in self.ended for container in engine.state.containers.values()
+        )
+        paused = deed.state == ContainerState.PAUSED.value
+        return deed.last_word and paused and heard and not ended
 
     def may_be_stuck(self, engine: SimulatedEngine, name: str) -> bool:
         """Whether a person left it so that a command can no longer be run in it."""

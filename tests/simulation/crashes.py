@@ -41,6 +41,8 @@ from tests.fleet import INSTANCE
 from tests.simulation.crash_world import CrashWorld
 
 INJECTS: Final = frozenset({"kill", "pause", "stop", "restart"})
+ENDS: Final = frozenset({"kill", "stop", "restart"})
+CRASH_PROGRAM: Final = f"{HELPER_PROGRAMS}/crash.py"
 UNDOS: Final = frozenset({"unpause", "start"})
 CONTAINER: Final = re.compile("(?:container:)?[0-9a-f]{64}")
 """In a command: itself, or as whose network is meant."""
@@ -166,6 +168,8 @@ class _Run:
             return
         self.deaths += 1
         self.world.note("DIES")
+        if self.world.died_at is None:
+            self.world.died_at = trio.current_time()
         self._life.die(self._dice)
         self._disk.crash()
 
@@ -175,7 +179,13 @@ class _Run:
         life = SimulatedCoordinator(
             engine, outside, self._disk.folder, LoopClock(), rules, seed=self.world.seed * 10 + self.deaths
         )
-        life.before = self._check_command
+
+        async def before(command: Command) -> None:
+            await self._check_command(command)
+            if command.argv[0] == "pause":
+                outside.start_soon(self.world.meet, engine, engine.state.find(command.argv[1]).name)
+
+        life.before = before
         self._life = life
         if self.deaths == 1 and self._dice.random() < 1 / 3:
             self.steps.at = self.steps.count + self._dice.randint(1, SECOND_DEATH_WITHIN)
@@ -239,6 +249,8 @@ class _Run:
         rows = [row for row in self._disk.rows() if row.fault.fired_at is not None]
         for container_id in ids:
             self.world.touched[container_id] = anyio.current_time()
+            if verb in ENDS or CRASH_PROGRAM in command.argv:
+                self.world.ended.add(container_id)
             owing = {
                 row.fault.execution_id
                 for row in rows
