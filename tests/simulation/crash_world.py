@@ -57,7 +57,7 @@ INSIDE: Final = (
 NETWORKS: Final = ("back", "front")
 
 
-HEARD_S: Final = 1.0
+HEARD_S: Final = 0.3
 """By then a coordinator has written down how its command ended, and what a person has undone."""
 
 
@@ -123,7 +123,7 @@ class CrashWorld:
         if dice.random() < 0.4:
             self.outages = ((dice.uniform(0, 8), dice.choice(("down", "hang")), dice.uniform(0.1, 6)),)
         if dice.random() < 0.5:
-            self.meeting = Meeting(dice.random() < 0.5, dice.uniform(0.1, 1), dice.uniform(HEARD_S, 3))
+            self.meeting = Meeting(dice.random() < 0.5, dice.uniform(0.05, 0.4), dice.uniform(HEARD_S, 1))
 
     def note(self, text: str) -> None:
         """Something happened."""
