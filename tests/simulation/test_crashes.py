@@ -12,7 +12,7 @@ from actors.recovery import RecoveryActor
 from coordinator.faults.facts import ContainerFacts, TargetLock
 from coordinator.faults.looks import Undo
 from coordinator.record import FaultRow, FaultState
-from coordinator.scenarios import undo
+from coordinator.scenarios import effects, follow, undo
 from coordinator.scenarios.inject import Injection
 from coordinator.scenarios.target_locks import TargetLocks
 from tests.simulation.crashes import Result, crashes, instants, main, simulate
@@ -134,6 +134,31 @@ def frozen_not_waited_for() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def refusal_not_heard() -> Iterator[None]:
+    """Whoever sees a container paused after its command believes that it was its own, though the engine refused it."""
+
+    def silent(*_: object) -> str:
+        return ""
+
+    async def nobody(*_: object) -> frozenset[str]:
+        return frozenset()
+
+    with mock.patch.object(effects, "refusal", silent), mock.patch.object(effects, "changed_before", nobody):
+        yield
+
+
+@contextmanager
+def undone_by_hand_not_noted() -> Iterator[None]:
+    """What somebody else has undone is still owed."""
+
+    async def nothing(*_: object) -> None:
+        return
+
+    with mock.patch.object(follow._Following, "_leave", nothing):
+        yield
+
+
 Bug = Callable[[], AbstractContextManager[None]]
 BUGS: dict[Bug, tuple[str, int]] = {
     inject_before_the_ledger_write: ("without a fired row on disk", 0),
@@ -142,6 +167,8 @@ BUGS: dict[Bug, tuple[str, int]] = {
     lock_not_read_back: ("two executions are breaking", 3),
     hosts_not_mended: ("in its /etc/hosts", 6),
     frozen_not_waited_for: ("is left exited", 30),
+    refusal_not_heard: ("somebody had left it paused", 8),
+    undone_by_hand_not_noted: ("somebody had left it paused", 38),
 }
 """Each with what must be said of it, and the world to begin with: no other was needed when this was written."""
 
