@@ -108,10 +108,10 @@ class Theatre:
         with self._printing:
             self.results.append(result)
             if result.violations:
-                say(f"{line}FAILED{by_hand(drawn)}; kept: {self._folder(drawn)}; replay: {result.command}")
+                say(f"{line}FAILED{by_hand(result)}; kept: {self._folder(drawn)}; replay: {result.command}")
                 say(*(f"    {violation}" for violation in result.violations))
             else:
-                say(f"{line}{f'void: {result.void}' if result.void else 'ok'}{by_hand(drawn)}")
+                say(f"{line}{f'void: {result.void}' if result.void else 'ok'}{by_hand(result)}")
                 shutil.rmtree(self._folder(drawn), ignore_errors=True)
 
     @contextlib.contextmanager
@@ -126,10 +126,11 @@ class Theatre:
                 self.folder.rmdir()
 
 
-def by_hand(drawn: Round) -> str:
-    """What a person does meanwhile, for the end of a line."""
-    act = drawn.act
-    return "" if act is None else f"; by hand, {act.kind.value}: {', '.join(act.verbs)} {act.letter}"
+def by_hand(result: Result) -> str:
+    """What a person did meanwhile, for the end of a line."""
+    act = result.drawn.act
+    refused = " (refused)" if result.refused else ""
+    return "" if act is None else f"; by hand, {act.kind.value}: {', '.join(act.verbs)} {act.letter}{refused}"
 
 
 def say(*lines: str) -> None:

@@ -55,6 +55,8 @@ class Result:
     took_s: float
     void: str = ""
     """Why what is left is not the coordinator's to put back; empty where it is."""
+    refused: bool = False
+    """Whether the engine refused what a person was to do meanwhile."""
 
     @property
     def command(self) -> str:
@@ -87,7 +89,7 @@ def play(drawn: Round, stage: Stage, folder: Path, engine: PrivateEngine | None 
     if found:
         _keep(drawn, folder, found, shown)
     void = lost if owned_up(found) else LATE if hand.late else ""
-    return Result(drawn, () if void else tuple(found), time.monotonic() - begun, void)
+    return Result(drawn, () if void else tuple(found), time.monotonic() - begun, void, hand.refused)
 
 
 def lost_by_the_engine(stage: Stage) -> str:

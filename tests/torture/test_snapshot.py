@@ -7,14 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from coordinator.identity import LABEL_INSTANCE, LABEL_ROLE
+from tests.torture.hand import Hand
 from tests.torture.leftovers import in_namespaces, on_the_engine
+from tests.torture.model import Act, Kind
 from tests.torture.snapshot import differences, look
 from tests.torture.stage import Stage
 from tests.torture.waiting import happens
 
 pytestmark = [pytest.mark.integration, pytest.mark.torture, pytest.mark.timeout(300)]
 FAULT = "0123456789abcdef0123456789abcdef"
-Act = Callable[[Stage], object]
+Doing = Callable[[Stage], object]
 
 
 def end_process(stage: Stage, letter: str, argument: str) -> None:
@@ -24,7 +26,7 @@ def end_process(stage: Stage, letter: str, argument: str) -> None:
         os.kill(int(pid), signal.SIGKILL)
 
 
-PLANTED: dict[str, tuple[str, Act, Act]] = {
+PLANTED: dict[str, tuple[str, Doing, Doing]] = {
     "paused": (
         "lone: engine",
         lambda stage: stage.docker("pause", stage.ids["lone"]),
@@ -108,3 +110,18 @@ def test_a_lost_network_is_seen(stage: Stage) -> None:
     stage.docker("network", "disconnect", stage.networks[1], stage.ids["api"])
     places = {line.split(":")[0].split()[0] for line in differences(before, look(stage, ("api",)))}
     assert places == {"api", "network"}
+
+
+@pytest.mark.parametrize("verb", ["pause", "stop", "kill", "rename"])
+def test_what_a_person_leaves_is_known_before(stage: Stage, verb: str) -> None:
+    """The rehearsal shows it, so that a coordinator that undoes it is caught; afterwards all is as it was."""
+    hand = Hand(Act(Kind.APART, "lone", (verb,), at_s=0.0, leaves=verb), stage)
+    before = look(stage, ("lone",))
+    with hand.done():
+        meant = look(stage, ("lone",))
+    assert any(line.startswith("lone: engine: ") for line in differences(before, meant))
+    hand.begin()
+    hand.wait()
+    assert happens(lambda: not differences(meant, look(stage, ("lone",))), within_s=20.0)
+    hand.close()
+    assert happens(lambda: not differences(before, look(stage, ("lone",))), within_s=20.0)
