@@ -88,7 +88,7 @@ def play(drawn: Round, stage: Stage, folder: Path, engine: PrivateEngine | None 
         victim.close()
     if found:
         _keep(drawn, folder, found, shown)
-    void = lost if owned_up(found) else LATE if hand.late else ""
+    void = lost if owned_up(found) else LATE if hand.late and _of_the_act(drawn, found) else ""
     return Result(drawn, () if void else tuple(found), time.monotonic() - begun, void, hand.refused)
 
 
@@ -109,6 +109,11 @@ def lost_by_the_engine(stage: Stage) -> str:
 def owned_up(found: list[str]) -> bool:
     """Whether the coordinator says itself that something is not put back."""
     return any(line.startswith("fault ") for line in found)
+
+
+def _of_the_act(drawn: Round, found: list[str]) -> bool:
+    """Whether nothing differs but the container on which a person acted."""
+    return drawn.act is not None and bool(found) and all(line.startswith(f"{drawn.act.letter}: ") for line in found)
 
 
 def _foreseen(drawn: Round, stage: Stage, hand: Hand, shown: dict[str, Snapshot]) -> None:
