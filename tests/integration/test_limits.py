@@ -145,8 +145,9 @@ def test_what_somebody_else_changes_meanwhile_is_told_and_theirs(served: Coordin
     eventually(lambda: served.execution(execution_id)["state"] == "finished", "the end")
     found = served.execution(execution_id)
     assert found["undo"] == "complete"
-    (left,), (back,) = ([target["outcome"] for target in fault["targets"]] for fault in found["faults"])
-    assert left == "effective; changed by somebody else since: left as it is"
-    assert back == "effective; put back"
+    assert {fault["type"]: fault["targets"][0]["outcome"] for fault in found["faults"]} == {
+        "cpu_limit": "effective; changed by somebody else since: left as it is",
+        "memory_limit": "effective; put back",
+    }
     fresh = containers.run("alike", options=["--cpus", "1.2", "--memory", "128m", "--memory-swap", "128m"])
     assert files(target) == files(fresh)
