@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
-from coordinator.faults.commands import Command, Outcome
+from coordinator.faults.commands import Outcome
 from coordinator.faults.facts import Value
+from coordinator.faults.looks import Undo
 from coordinator.record import Fault
 
 DISTURBED: Final[Mapping[str, str]] = {
@@ -36,9 +38,14 @@ class Met(Value):
     disturbed: int | None = None
 
 
-def met(command: Command, outcome: Outcome) -> Met | None:
-    """What the undo of a fault in a network namespace has told; None where it is none, or nothing was there."""
-    if not command.namespace:
+def met(undo: Undo, outcome: Outcome, effective_at: datetime | None) -> Met | None:
+    """What the undo of a fault in a network namespace has told; None where it is none, or nothing was there.
+
+    None as well where the fault was put once more on a later run than the one it was first seen on: the counts of that
+    one are gone with it.
+    """
+    first_seen = effective_at.isoformat() if effective_at is not None else ""
+    if not undo.command.namespace or (first_seen and undo.started_at > first_seen):
         return None
     try:
         told = json.loads(outcome.stdout)

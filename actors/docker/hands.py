@@ -55,6 +55,8 @@ class NamespaceHands:
         self._sessions: dict[str, Session] = {}
         self._put: dict[str, dict[str, DockerCommand]] = {}
         """What is put, by place and what bears its name: put once more when a helper is lost and replaced."""
+        self._anew: set[tuple[str, str]] = set()
+        """What another helper has put once more: what was counted for the lost one may be gone with it."""
         self._taken_out: set[tuple[str, str]] = set()
         """What was asked to be taken out since it was put: a put that is answered only then is not put once more."""
         self._runs: dict[str, str] = {}
@@ -127,6 +129,8 @@ class NamespaceHands:
         if outcome.exit_code is None and verb == "remove":
             # The helper is gone or hangs: its leases end by themselves, but the look has to be somebody's.
             return await self._runner.run(command)
+        if verb == "remove" and command.namespace and whose in self._anew:
+            return outcome.model_copy(update={"stdout": ""})
         return outcome
 
     async def _session(self, command: DockerCommand) -> None:
@@ -180,6 +184,7 @@ class NamespaceHands:
             # Its target is gone or down; whoever puts it there again opens another.
             log("helper:not_replaced", "WARNING", place=command.place, reason=str(error))
             return
+        self._anew |= {(command.place, name) for name in put}
         outcomes = [(each, await self.run(each)) for name, each in list(put.items()) if name in put]
         for each, outcome in outcomes:
             if not outcome.ok:

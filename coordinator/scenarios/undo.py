@@ -269,7 +269,7 @@ class _Attempt:
         self._note_gone({command for command, outcome in ran if network_gone(command, outcome)})
         self._error, self._failed = failure_text(failures[0]) if failures else "", bool(failures)
         for undo, outcome in zip(alone, outcomes, strict=False):
-            counted = met(undo.command, outcome)
+            counted = met(undo, outcome, self._effective.get(undo.container_id))
             if counted is not None:
                 self._met[undo.container_id] = counted
             if outcome.ok and self._settled(undo):

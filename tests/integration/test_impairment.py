@@ -143,8 +143,10 @@ def wrong_checksums(container: Container) -> int:
 def test_an_emulator_that_dies_lets_all_pass_and_comes_back(
     served: Coordinator, pair: tuple[Container, Container]
 ) -> None:
-    """Killed, nothing is held up; the helper starts it again with the same faults."""
-    played(served, pair, LATENCY)
+    """Killed, nothing is held up; the helper starts it again with the same faults, and claims no more than is known of
+    what it did before.
+    """
+    execution_id = played(served, pair, LATENCY)
     assert ping(*pair, count=5)[0] >= 50
     namespace = network_of(pair[1].look("{{.State.Pid}}"))
     listed = subprocess.run(["pgrep", "-f", "emulator.py"], check=True, capture_output=True, text=True).stdout
@@ -152,6 +154,9 @@ def test_an_emulator_that_dies_lets_all_pass_and_comes_back(
     os.kill(int(emulator), signal.SIGKILL)
     assert ping(*pair, count=1)[1] == 0
     eventually(lambda: ping(*pair, count=2)[0] >= 50, "the delay")
+    undo(served, execution_id, "network_latency")
+    (told,) = served.execution(execution_id)["faults"][0]["targets"]
+    assert (told["packets"] >= 8, told["disturbed"]) == (True, None)
 
 
 def test_nothing_is_late_without_a_coordinator(served: Coordinator, pair: tuple[Container, Container]) -> None:

@@ -6,11 +6,17 @@ from datetime import UTC, datetime
 import pytest
 
 from coordinator.faults.commands import DockerCommand, Outcome, in_namespace
+from coordinator.faults.looks import Undo
 from coordinator.packets import Met, met, sentence, vain
 from coordinator.record import Fault, FaultClass, FaultState, TargetOutcome
 
-REMOVE = in_namespace("c" * 64, "remove", "f")
 AT = datetime(2026, 1, 2, tzinfo=UTC)
+REMOVE = in_namespace("c" * 64, "remove", "f")
+
+
+def undo(command: DockerCommand = REMOVE, started_at: str = "2026-01-01T00:00:00.123456789Z") -> Undo:
+    """Of a fault that was put on the run that began then."""
+    return Undo(container_id="c", name="c", started_at=started_at, command=command, needed_in=(), restores=None)
 
 
 def told(**fields: object) -> Outcome:
@@ -31,12 +37,18 @@ def told(**fields: object) -> Outcome:
 )
 def test_what_an_undo_tells(outcome: Outcome, expected: Met | None) -> None:
     """Counters of what was there; nothing is read into any other answer."""
-    assert met(REMOVE, outcome) == expected
+    assert met(undo(), outcome, AT) == met(undo(), outcome, None) == expected
 
 
 def test_only_our_own_program_is_believed() -> None:
     """What a user's command prints is no count, whatever it looks like."""
-    assert met(DockerCommand(argv=("exec", "c", "remove"), deadline_s=1), told(was_there=True, packets=5)) is None
+    theirs = DockerCommand(argv=("exec", "c", "remove"), deadline_s=1)
+    assert met(undo(theirs), told(was_there=True, packets=5), AT) is None
+
+
+def test_a_later_run_has_not_all_counts() -> None:
+    """Where the fault was put once more on a later run, nobody knows what it met before."""
+    assert met(undo(started_at="2026-01-02T00:00:01.5Z"), told(was_there=True, packets=0), AT) is None
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ class Emulation:
         self._process: subprocess.Popen[bytes] | None = None
         self._heard = b""
         self._rules: dict[str, dict[str, Any]] = {}
+        self._anew: set[str] = set()
+        """The faults that it was started anew with: of what it did before nobody knows how much."""
 
     def put(self, table: Table, wanted: dict[str, Any]) -> None:
         """One more fault, or the same with others on the other side. Raises Failed, Malformed."""
@@ -103,6 +105,9 @@ class Emulation:
                 counted = self._say({"counters": True}).get("counters", {}).get(fault, {})
             except Failed as error:
                 self._news("lost", tuple(self._rules), str(error))
+        if fault in self._anew:
+            self._anew.discard(fault)
+            counted = {"packets": counted.get("packets", 0)}
         rest = {each: rule for each, rule in self._rules.items() if each != fault}
         if rest:
             self._rules = rest
@@ -172,6 +177,7 @@ class Emulation:
         return self._exchanged(process, json.dumps(line).encode() + b"\n")
 
     def _started(self) -> subprocess.Popen[bytes]:
+        self._anew |= self._rules.keys()
         argv = [sys.executable, "-I", "-S", os.path.join(FOLDER, self.sort.program)]  # noqa: PTH118  # as FOLDER
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         if process.stdin is not None:

@@ -36,6 +36,18 @@ SHORT = HELPER.replace("< 2", "< 1")
 """Answers a put, then is lost."""
 
 
+COUNTS = '{"was_there": true, "packets": 0}'
+STAYS = f"""
+import json, sys
+print('{{"ready": true}}', flush=True)
+for line in sys.stdin:
+    told = json.loads(line)
+    if "ask" in told:
+        print(json.dumps({{"id": told["id"], "exit": 0, "out": {COUNTS!r}, "error": ""}}), flush=True)
+"""
+"""Answers whatever is asked, with counts."""
+
+
 class Runner(DockerCommandRunner):
     """Opens such helpers."""
 
@@ -112,6 +124,31 @@ async def test_what_is_put_when_its_helper_is_lost_is_put_by_another() -> None:
                     await anyio.sleep(0.01)
             await hands.run(in_namespace(TARGET, "remove", "1" * 32))  # answered by none: the helper has ended
             assert runner.opened == opened
+
+
+async def test_what_was_put_by_another_has_not_all_counts() -> None:
+    """They went with the helper that was lost: what the other has counted is told of nothing but its own puts."""
+    runner = Runner()
+    runner.program = SHORT
+    other = "1" * 32
+    async with namespace_hands(runner, "e") as hands:
+        again = anyio.Event()
+
+        def tell(event: str, container_id: str, text: str) -> None:
+            if event == "fault_interrupted":
+                runner.program = STAYS
+            if event == "fault_reapplied":
+                again.set()
+
+        hands.listen(tell)
+        mark = "execution=e instance=i expires=4000000000"
+        put = in_namespace(TARGET, "put", f"fault={FAULT} {mark}", "{}")
+        await hands.ready([put])
+        await hands.run(put)
+        await again.wait()
+        await hands.run(in_namespace(TARGET, "put", f"fault={other} {mark}", "{}"))
+        told = [(await hands.run(in_namespace(TARGET, "remove", each))).stdout for each in (FAULT, other)]
+        assert told == ["", COUNTS]
 
 
 @pytest.mark.parametrize(
