@@ -85,6 +85,11 @@ class Executions(Protocol):
 class Recovery(Protocol):
     """The undoing of what no running execution holds, as the recovery actor offers it."""
 
+    @property
+    def trouble(self) -> str | None:
+        """What kept the last pass from seeing everything through, besides faults that are stuck."""
+        ...
+
     async def recover(self, deadline_s: float) -> tuple[FaultRow, ...]:
         """One pass; what is left."""
         ...
@@ -237,8 +242,9 @@ class LocalControl:
         with anyio.move_on_after(self._undo_deadline_s):
             await self._executions.stop_all(reason)
         await self._recovery.recover(self._undo_deadline_s)
+        trouble = self._recovery.trouble
         now = [await self._ledger.fault(row.fault.id) for row in before]
-        return _told([row for row in now if row is not None])
+        return _told([row for row in now if row is not None], trouble)
 
     async def scan(self, instances: Collection[str] = ()) -> ScanReport:
         """See `ports.Control`."""
@@ -325,9 +331,9 @@ def _actors_check(ready: bool, degraded: tuple[str, ...]) -> str:  # noqa: FBT00
     return f"degraded: {'; '.join(degraded)}" if degraded else "ok"
 
 
-def _told(rows: list[FaultRow]) -> UndoneFaults:
+def _told(rows: list[FaultRow], trouble: str | None = None) -> UndoneFaults:
     ended = [row.fault.id for row in rows if not row.outstanding]
-    failed = {row.fault.id: row.last_error or f"still {row.fault.state}" for row in rows if row.outstanding}
+    failed = {row.fault.id: row.last_error or trouble or f"still {row.fault.state}" for row in rows if row.outstanding}
     return UndoneFaults(undone=tuple(ended), failed=failed)
 
 

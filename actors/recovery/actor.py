@@ -76,7 +76,11 @@ class RecoveryActor:
         self._wake = anyio.Event()
         self._passing = anyio.Lock()
         self._trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
         """What kept the last pass from seeing everything through, besides faults that are stuck."""
+        return self._trouble
 
     def wake(self) -> None:
         """Look again soon: the engine answers, or an execution ended with something left."""

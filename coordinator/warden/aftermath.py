@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from coordinator.data_dir_lock import WARDEN, DataDirLock
@@ -20,6 +21,7 @@ from coordinator.warden.engine import Engine, EngineAway
 from coordinator.warden.passes import Alarm, run_pass
 from coordinator.warden.quick import quick_pass
 from coordinator.warden.story import Story
+from coordinator.warden.turn import Turn
 from coordinator.warden.ward import PROGRAM, Ward
 
 DONE: Final = 0
@@ -60,13 +62,22 @@ class Aftermath:
         self._ledger = Ledger(ward.data_dir)
         self._engine = Engine(ward.endpoint)
         self._until = None if patience_s is None else time.monotonic() + patience_s
+        self._turn = None if patience_s is not None else Turn(Path(ward.data_dir))
+        """Of one that goes on for as long as it takes; any other is the parent of a coordinator, and soon gone."""
         self._held_since: float | None = None
         self._told_away = ""
         self._duty: frozenset[str] | None = None
         """What was outstanding when it ended: this and nothing that another coordinator did since."""
 
     def work(self) -> bool:
-        """Whether nothing is left for this warden to do; False when it gave up, or was asked to end."""
+        """Whether nothing is left to do; False when it gave up, was asked to end, or a later warden goes on."""
+        try:
+            return self._worked()
+        finally:
+            if self._turn is not None:
+                self._turn.leave()
+
+    def _worked(self) -> bool:
         pause, recovered = FIRST_PAUSE_S, False
         while self._ledger.exists():
             try:
@@ -95,6 +106,8 @@ class Aftermath:
 
     def _rest(self, pause_s: float, reason: str) -> bool:
         """Sleep before the next try; False when there is to be none."""
+        if self._superseded():
+            return False
         late = self._until is not None and time.monotonic() + pause_s > self._until
         if late or self._alarm.asked:
             asked = "asked to end" if self._alarm.asked else "the time for it is over"
@@ -161,6 +174,16 @@ class Aftermath:
         if now - self._held_since < HANDED_OVER_S:
             return False
         self._story.log("warden:handed_over", "WARNING", outstanding=sorted(self._duty or ()))
+        return True
+
+    def _superseded(self) -> bool:
+        """Whether the warden of a later coordinator goes on with what is left, so that there is only one at a time."""
+        if self._turn is None:
+            return False
+        self._turn.take()
+        if not self._turn.is_over():
+            return False
+        self._story.log("warden:left_to_another_warden", outstanding=sorted(self._duty or ()))
         return True
 
     def _only_foreign(self) -> bool:

@@ -1,5 +1,6 @@
-from coordinator.control import newest
+from coordinator.control import _told, newest
 from coordinator.record import Sample
+from tests.unit.warden.owing import row
 
 SAMPLES = tuple(Sample(index / 10, ok=True) for index in range(100))
 
@@ -21,3 +22,12 @@ def test_no_more_than_the_limit_and_the_last_of_them() -> None:
     """Where more are due than are wanted, the newest are taken."""
     assert offsets(-1, 2) == [9.8, 9.9]
     assert offsets(9.85, 2) == [9.9]
+
+
+def test_an_undo_that_was_not_tried_says_why() -> None:
+    """A row without an error of its own is told with what kept the pass from it, such as an engine that is away."""
+    untried = row(1)
+    stuck = untried.model_copy(update={"last_error": "the engine refused"})
+    assert list(_told([untried], "no engine answers").failed.values()) == ["no engine answers"]
+    assert list(_told([stuck], "no engine answers").failed.values()) == ["the engine refused"]
+    assert list(_told([untried]).failed.values()) == ["still active"]

@@ -128,6 +128,8 @@ async def test_ready_although_the_engine_is_away() -> None:
         view = life.supervisor.snapshot.find("recovery")
         assert view is not None
         assert (view.state, bool(view.degraded)) == (ChildState.RUNNING, True)
+        # What `recover` gives as the reason: the row itself has none.
+        assert "engine" in (life.recovery.trouble or "").lower()
         (execution,) = await place.disk.executions()
         assert (execution.verdict, execution.undo) == (Verdict.ABORTED, UndoState.INCOMPLETE)
         place.engine.up()
