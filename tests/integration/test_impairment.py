@@ -10,6 +10,8 @@ from tests.integration.coordinator_process import Coordinator, eventually, scena
 from tests.integration.sandbox import Container
 
 PACKETS = 200
+JUDGED = 140
+"""Ping waits for the last ones no longer than twice what others took, which a busy machine may exceed."""
 LATENCY: dict[str, object] = {
     "type": "network_latency", "latency": "50ms", "to": "a", "target": "b", "protocol": "icmp",
 }  # fmt: skip
@@ -114,17 +116,19 @@ def test_wrong_and_out_of_order_at_once(served: Coordinator, pair: tuple[Contain
     before = inside(pair[1], *rules)
 
     def seen() -> tuple[int, int, bool]:
-        """Pings that were lost, checksums that the target found wrong, and whether any overtook another."""
+        """Of the first JUDGED pings those lost; wrong checksums at the target; whether any overtook another."""
         wrong = wrong_checksums(pair[1])
         told = inside(pair[0], "ping", "-n", "-i", "0.005", "-c", str(PACKETS), "-W", "1", pair[1].address)
         order = [int(each) for each in re.findall(r"icmp_seq=(\d+) ", told)]
-        return PACKETS - len(order), wrong_checksums(pair[1]) - wrong, order != sorted(order)
+        lost = JUDGED - sum(each <= JUDGED for each in order)
+        return lost, wrong_checksums(pair[1]) - wrong, order != sorted(order)
 
     assert seen() == (0, 0, False)
     execution_id = played(served, pair, WRONG, OVERTAKING)
     lost, wrong, overtaken = seen()
-    assert 0.15 * PACKETS < lost < 0.45 * PACKETS
-    assert (wrong, overtaken) == (lost, True)
+    assert 0.13 * JUDGED < lost < 0.47 * JUDGED
+    assert lost <= wrong < PACKETS / 2
+    assert overtaken
 
     undo(served, execution_id, "network_corruption")
     assert seen() == (0, 0, True)
