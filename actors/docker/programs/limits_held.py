@@ -37,9 +37,12 @@ class Kept:
         self.fault, self.kind, self.value, on_change, self.container = words
         self.reapplied = on_change == "reapply"
         self.killings = None
+        self.joined: list[Group] = []
+        """The cgroups that stressors of ours join: its main process's own, which may be further down."""
         if self.kind == "memory":
             # Counted from before: what it kills at once is of the fault.
-            self.killings = Killings(Target(self.container), KILLED)
+            target = Target(self.container)
+            self.killings, self.joined = Killings(target, KILLED), target.groups[:1]
         self.where: Group = self._put()
         self.theirs: list[tuple[str, str]] = []
         self.refused: list[tuple[str, str]] = []
@@ -89,7 +92,7 @@ class Kept:
             return
         had = any(self._processes.values())
         try:
-            found = self.where.read("cgroup.procs").split()
+            found = [pid for group in self.joined for pid in group.read("cgroup.procs").split()]
         except OSError:
             found = []
         self._processes = {pid: self._processes.get(pid, running.asked(int(pid)) is not None) for pid in found}

@@ -53,7 +53,10 @@ def killed(cgroup: Path, times: int) -> None:
     (folder,) = {path.parent for path in cgroup.rglob("memory.*")}
     name = "memory.events" if (folder / "memory.max").exists() else "memory.oom_control"
     (folder / name).write_text(f"oom_kill {times}")
-    (folder / "cgroup.procs").write_text("1\n")
+    # Version 2 has it in the one that the container's init has made.
+    for joined in [folder / "init.scope"] if name == "memory.events" else list(cgroup.rglob(f"*{ID}*")):
+        joined.mkdir(exist_ok=True)
+        (joined / "cgroup.procs").write_text("1\n")
 
 
 def test_what_is_changed_is_told_once_and_left(cgroup: Path, asked: Asked) -> None:

@@ -79,6 +79,14 @@ def test_what_is_put_runs_until_it_is_removed(folder: Path, monkeypatch: pytest.
     assert asked.told == []
 
 
+def test_memory_that_the_kernel_does_not_give_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that the container has ended, which goes on."""
+    grown(monkeypatch)
+    (folder / "memory.max").write_text("4096")
+    why = Asked().ask("put", "f1", "memory", str(1 << 62), LATER, ID)
+    assert why.startswith(f"{ID[:12]}: the kernel gives no {1 << 62} bytes at once: ")
+
+
 def test_what_is_killed_by_somebody_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not put again by itself, and watched until it is removed."""
     grown(monkeypatch)
