@@ -31,7 +31,7 @@ PROJECT = "/opt/project"
 PYTHON = "/opt/venv/bin/python"
 FAULT_TESTS = (
     "netem", "limits", "stress", "crash", "disconnect", "partition", "impairment", "names_and_rates", "disk_faults",
-    "processes", "clock", "http_call", "blackhole",
+    "processes", "clock", "http_call", "blackhole", "effects",
 )  # fmt: skip
 """Of tests/integration: those whose subject is the kernel, its cgroups or what the engine makes of them."""
 
