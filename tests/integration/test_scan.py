@@ -165,7 +165,8 @@ def test_a_damaged_ledger(served: Coordinator, engine_of_four: PrivateEngine, im
     execution_id = broken(served, engine_of_four)
     found = served.call("POST", "/api/v1/scan", json={}).json()["found"]
     # The first who asks is told what the start has put back.
-    assert {each["where"] for each in found if (each["kind"], each["state"]) == ("lock", "undone")} == {"web", "db"}
+    undone = {each["where"] for each in found if (each["kind"], each["state"]) == ("lock", "undone")}
+    assert undone == {"web", "db", "a container that is gone"}
     assert {each["why"] for each in found if each["state"] != "undone"} == {f"execution {execution_id} is running"}
     assert (state(engine_of_four, "web"), state(engine_of_four, "db")) == ("paused", "exited")
     assert served.command("recover", "--scan").returncode == 0
