@@ -9,7 +9,7 @@ from pydantic import Field
 
 from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineEvent, Value
-from coordinator.faults.needs import Need, judge
+from coordinator.faults.needs import Need, began_by, judge
 
 UP = (ContainerState.RUNNING, ContainerState.PAUSED)
 
@@ -130,8 +130,8 @@ class Undo(Value):
     frozen_later: bool = False
     """Whether a container that is paused when it is hit shows that only when it goes on."""
     mend: DockerCommand | None = None
-    """Run when all else is undone, until it succeeds, in the run it was planned for alone; the engine makes anew for
-    each run what it puts back.
+    """Run when all else is undone, until it succeeds, in the run it was planned for alone, or that was hit in its
+    place; the engine makes anew for each run what it puts back.
     """
 
     def left(self) -> Undo:
@@ -145,10 +145,11 @@ class Undo(Value):
         commands = (self.command if self.needed_in else None, self.mend)
         return tuple(command.shown() for command in commands if command is not None)
 
-    def to_mend(self, container: ContainerFacts | None) -> bool:
-        """Whether `mend` has something to put back in the container as it is."""
-        up = container is not None and container.state in UP
-        return self.mend is not None and container is not None and up and container.started_at == self.started_at
+    def to_mend(self, container: ContainerFacts | None, unseen_since: str | None) -> bool:
+        """Whether `mend` has something to put back in the container as it is; `unseen_since` as of `need`."""
+        if self.mend is None or container is None or container.state not in UP:
+            return False
+        return container.started_at == self.started_at or began_by(container.started_at, unseen_since)
 
     def run_over(self, container: ContainerFacts) -> bool:
         """Whether what it takes back was the run's that it was planned for, and that is over."""

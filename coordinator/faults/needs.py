@@ -45,8 +45,7 @@ def judge(
     if state is None:
         return Need.GONE
     ours = (restores is not None and (attempted or lost)) or run == planned_run
-    if not ours and hit_until is not None:
-        ours = _instant(run) <= _instant(hit_until)
+    ours = ours or began_by(run, hit_until)
     if restores is not None and state == restores:
         return Need.DONE
     return Need.NEEDED if ours and state in needed_in else Need.SUPERSEDED
@@ -56,6 +55,11 @@ def hit_until(fired: datetime) -> str:
     """Until when a run may have begun to be the one that was hit by what was fired then, in RFC 3339."""
     at = (fired + UNDER_WAY).astimezone(UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def began_by(run: str, until: str | None) -> bool:
+    """Whether a run began at or before a time, both in RFC 3339; not where none is given."""
+    return until is not None and _instant(run) <= _instant(until)
 
 
 def _instant(text: str) -> tuple[str, str]:

@@ -299,7 +299,7 @@ class _Attempt:
                 needed.append(undo)
             elif container is None or not self._may_still_happen(undo, container):
                 self._note_untouched(undo, container, state)
-                if undo.to_mend(container):
+                if undo.to_mend(container, self._unseen_since(undo)):
                     self._mending.append(undo)
                 else:
                     self._end(undo, Need.SUPERSEDED if state is Need.NEEDED else state)
@@ -317,10 +317,13 @@ class _Attempt:
         return await changed_before(found, self._row.fault.armed_at, self._fired, self._facts, self._clock)
 
     def _need(self, undo: Undo, container: ContainerFacts | None) -> Need:
-        unseen_since = None
-        if self._fired is not None and undo.container_id not in self._effective:
-            unseen_since = hit_until(self._fired)
-        return need(undo, container, attempted=undo.container_id in self._attempted, unseen_since=unseen_since)
+        attempted, unseen_since = undo.container_id in self._attempted, self._unseen_since(undo)
+        return need(undo, container, attempted=attempted, unseen_since=unseen_since)
+
+    def _unseen_since(self, undo: Undo) -> str | None:
+        """Until when a run may have begun to be the one that was hit, where nobody saw which was."""
+        unseen = self._fired is not None and undo.container_id not in self._effective
+        return hit_until(self._fired) if unseen and self._fired is not None else None
 
     def _may_still_happen(self, undo: Undo, container: ContainerFacts) -> bool:
         """Whether what was fired may still come about: then "not needed" is no answer yet.

@@ -120,14 +120,16 @@ def test_what_is_kept_is_what_mends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "run", "mends"),
-    [("running", "2026-01-01T00:00:00Z", True), ("paused", "2026-01-01T00:00:00Z", True),
-     ("exited", "2026-01-01T00:00:00Z", False), ("running", "2026-01-01T00:00:09Z", False)],
+    ("state", "run", "unseen", "mends"),
+    [("running", "2026-01-01T00:00:00Z", None, True), ("paused", "2026-01-01T00:00:00Z", None, True),
+     ("exited", "2026-01-01T00:00:00Z", None, False), ("running", "2026-01-01T00:00:09Z", None, False),
+     ("running", "2026-01-01T00:00:09Z", "2026-01-01T00:00:08.9Z", False),
+     ("running", "2026-01-01T00:00:09Z", "2026-01-01T00:00:09Z", True)],
 )  # fmt: skip
-def test_a_later_run_has_a_file_of_its_own(state: str, run: str, *, mends: bool) -> None:
-    """The engine makes it anew at each start: nothing is put into it."""
+def test_a_later_run_has_a_file_of_its_own(state: str, run: str, unseen: str | None, *, mends: bool) -> None:
+    """The engine makes it anew at each start: nothing is put into it, unless that run was hit in place of the other."""
     undo = disconnect().plan([container(NetworkAttachment(name="net"))]).targets[0].undo
     assert undo is not None
     facts = container(NetworkAttachment(name="net"), state=state).model_copy(update={"started_at": run})
-    assert undo.to_mend(facts) is mends
-    assert not undo.to_mend(None)
+    assert undo.to_mend(facts, unseen) is mends
+    assert not undo.to_mend(None, unseen)
