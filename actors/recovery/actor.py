@@ -15,7 +15,7 @@ from actors.recovery.orphans import Orphans
 from actors.recovery.scan import EngineScan
 from coordinator.errors import Conflict, EngineUnreachable, LedgerUnavailable, NotFound
 from coordinator.faults.commands import DockerCommand
-from coordinator.faults.facts import TargetLock
+from coordinator.faults.facts import ContainerState, TargetLock
 from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport, mark_of_labels
 from coordinator.faults.locks import unlock_command
 from coordinator.logging import continuing, log
@@ -64,6 +64,8 @@ class RecoveryActor:
         self._playing = playing
         self._retention = timedelta(days=retention_days)
         self._told_locks: set[tuple[str, str]] = set()
+        self._idle: set[str] | None = None
+        """Helpers of no execution that did not run at the last look; None before the first."""
         self._orphans = Orphans(ledger, clock, playing)
         self._scan = EngineScan(ledger, facts, runner, clock, instance=instance, playing=playing)
         self._ledger_lost = False
@@ -291,13 +293,19 @@ class RecoveryActor:
             log("recovery:locks_not_seen", "WARNING", reason=str(error))
 
     async def _remove_helpers(self) -> None:
-        """Remove the helpers of executions that ended with a coordinator: the engine keeps what has ended."""
+        """Remove the helpers of executions that ended with a coordinator, and those that were made for none, to see
+        what can be done here, and never started: the engine keeps them.
+        """
         try:
-            for helper in await self._facts.helpers():
-                mark = mark_of_labels(helper.labels)
-                if mark.instance != self._instance or not mark.execution or self._playing(mark.execution):
-                    continue
-                if await self._ledger.execution(mark.execution) is None:
+            ours = [(each, mark_of_labels(each.labels)) for each in await self._facts.helpers()]
+            ours = [(helper, mark) for helper, mark in ours if mark.instance == self._instance]
+            idle = {each.id for each, mark in ours if not mark.execution and each.state is not ContainerState.RUNNING}
+            # One that came since may be about to start; before the first look nobody of ours was there to make one.
+            left = idle if self._idle is None else idle & self._idle
+            self._idle = idle
+            for helper, mark in ours:
+                known = mark.execution and not self._playing(mark.execution)
+                if helper.id not in left and not (known and await self._ledger.execution(mark.execution)):
                     continue
                 remove = DockerCommand(argv=("rm", "--force", helper.id), deadline_s=REMOVE_S)
                 (outcome,) = await run_all(self._runner, [remove])

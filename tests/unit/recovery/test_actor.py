@@ -243,6 +243,29 @@ async def test_helpers_of_the_dead_are_removed() -> None:
         assert [helper.name for helper in await place.engine.facts.helpers()] == ["theirs", "unknown"]
 
 
+async def test_helpers_of_nothing_that_idle_are_removed() -> None:
+    """One that was to see what can be done here, and was made by a coordinator that died before it was started. One
+    that runs stays, and one that came since has until the next look to start.
+    """
+
+    async def made(place: Scene, name: str, instance: str = INSTANCE, *, idle: bool = True) -> None:
+        place.engine.add(name, labels=labels("helper", instance))
+        if idle:
+            await place.engine.stop(name, 0, 0)
+
+    async with scene() as place:
+        await made(place, "left")
+        await made(place, "busy", idle=False)
+        await made(place, "theirs", "chaos-2")
+        life = await place.begin()
+        await made(place, "fresh")
+        seen = []
+        for _ in range(2):
+            await life.recovery.recover(5)
+            seen.append([helper.name for helper in await place.engine.facts.helpers()])
+        assert seen == [["busy", "fresh", "theirs"], ["busy", "theirs"]]
+
+
 async def test_a_lock_nobody_knows_is_told_once() -> None:
     """One warning, with the undos and how to release it, and not one more at every look."""
     lines: list[Message] = []
