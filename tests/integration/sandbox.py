@@ -103,6 +103,11 @@ class Sandbox:
         self._networks.append(docker("network", "create", "--label", self.label, *options, full_name))
         return full_name
 
+    def renew_network(self, full_name: str) -> None:
+        """Another network under the name of one of these, which is removed."""
+        docker("network", "rm", full_name)
+        self._networks.append(docker("network", "create", "--label", self.label, full_name))
+
     def close(self) -> None:
         """Remove what was made, whatever state it is in and even if the test removed some of it."""
         for identity in self._containers:

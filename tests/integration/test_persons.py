@@ -75,8 +75,7 @@ def test_who_undoes_it_keeps_what_comes_after(served: Coordinator, containers: S
         return sum(each["event"] == event for each in served.execution(execution_id)["timeline"])
 
     eventually(lambda: told("fault_effective") == len(faults), "the effects")
-    docker("network", "rm", lost)
-    docker("network", "create", "--label", containers.label, lost)
+    containers.renew_network(lost)
     docker("unpause", paused.id)
     docker("network", "connect", network, apart.id)
     eventually(lambda: told("fault_interrupted") == 2, "the interruptions")
