@@ -153,6 +153,8 @@ def stopped_by_signals(stopping: threading.Event) -> Iterator[None]:
 
 def torture(seeds: Sequence[int], *, place: Place | None, jobs: int, folder: Path, minutes: float) -> list[Result]:
     """Play the rounds of these seeds, `jobs` side by side; those not begun within `minutes` are left out."""
+    # One that was ignored, as by `nohup`, would be ignored by the coordinators too.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     rounds: queue.SimpleQueue[Round] = queue.SimpleQueue()
     for seed in seeds:
         rounds.put(draw(seed, place))
@@ -206,8 +208,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="where rounds that failed are kept")
     options = parser.parse_args(argv)
     seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.rounds)
-    # One that was ignored, as by `nohup`, would be ignored by the coordinators too.
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
     results = torture(seeds, place=options.place, jobs=options.jobs, folder=folder, minutes=options.minutes)
     say(summary(results))
