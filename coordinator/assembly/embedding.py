@@ -12,7 +12,7 @@ import anyio
 from coordinator import __version__
 from coordinator.faults.abilities import Abilities
 from coordinator.faults.facts import ContainerFacts, EngineInfo
-from coordinator.ports import Control
+from coordinator.ports import Control, EngineFacts
 from coordinator.secrets import SecretSource
 
 if TYPE_CHECKING:
@@ -48,18 +48,21 @@ async def embedded(
                     supervisor.request_stop("the command has ended")
 
 
-async def engine_info(settings: Settings) -> EngineInfo:
-    """Which engine answers. Raises EngineUnreachable."""
+def _facts(settings: Settings) -> EngineFacts:
+    """Looks at the engine of these settings."""
     from actors.docker.engine_facts import DockerFacts
 
-    return await DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor).engine()
+    return DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor)
+
+
+async def engine_info(settings: Settings) -> EngineInfo:
+    """Which engine answers. Raises EngineUnreachable."""
+    return await _facts(settings).engine()
 
 
 async def engine_containers(settings: Settings) -> tuple[ContainerFacts, ...]:
     """The containers of the engine, looked at and not touched. Raises EngineUnreachable."""
-    from actors.docker.engine_facts import DockerFacts
-
-    return await DockerFacts(settings.docker_host, slowness=settings.docker_timeout_factor).containers()
+    return await _facts(settings).containers()
 
 
 async def docker_cli_version(settings: Settings) -> str:
@@ -87,7 +90,6 @@ async def try_abilities(settings: Settings) -> Abilities:
     """What faults need, tried on the engine and on this host. Raises EngineUnreachable. Builds nothing."""
     from actors.docker import abilities
     from actors.docker.command_runner import DockerCommandRunner
-    from actors.docker.engine_facts import DockerFacts
     from actors.docker.helper_image import HelperImage
     from actors.docker.host_namespaces import HostNamespaces
 
@@ -99,5 +101,5 @@ async def try_abilities(settings: Settings) -> Abilities:
         instance=settings.service_instance_name,
         slowness=settings.docker_timeout_factor,
     )
-    host = HostNamespaces(settings.docker_host, DockerFacts(settings.docker_host))
+    host = HostNamespaces(settings.docker_host, _facts(settings))
     return await abilities.try_abilities(runner, image, host)

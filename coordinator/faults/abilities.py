@@ -148,11 +148,10 @@ def _by(kind: type[FaultSpec], way: Way) -> Status:
         return way.abilities.get(name, f"{name} was not tried")
 
     for group in kind.abilities:
-        lacking = {name: lacks(name) for name in group}
-        works = [name for name, why in lacking.items() if not why]
+        works = [name for name in group if not lacks(name)]
         if not works:
-            return Status(state=NOT_HERE, why=lacking[group[0]])
+            return Status(state=NOT_HERE, why=lacks(group[0]))
         if works[0] != group[0]:
-            second_best.append(f"{works[0]} in place of {group[0]}: {lacking[group[0]]}")
+            second_best.append(f"{works[0]} in place of {group[0]}: {lacks(group[0])}")
     without = [f"{what}: {lacks(name)}" for name, what in kind.options.items() if lacks(name)]
     return Status(state=FALLBACK if second_best else READY, why="; ".join(second_best + without))

@@ -322,8 +322,9 @@ class _Attempt:
 
     def _unseen_since(self, undo: Undo) -> str | None:
         """Until when a run may have begun to be the one that was hit, where nobody saw which was."""
-        unseen = self._fired is not None and undo.container_id not in self._effective
-        return hit_until(self._fired) if unseen and self._fired is not None else None
+        if self._fired is None or undo.container_id in self._effective:
+            return None
+        return hit_until(self._fired)
 
     def _may_still_happen(self, undo: Undo, container: ContainerFacts) -> bool:
         """Whether what was fired may still come about: then "not needed" is no answer yet.
