@@ -100,7 +100,7 @@ class Machine(Protocol):
     """What can be known of the engine's machine without touching a container of others."""
 
     async def abilities(self) -> Abilities:
-        """What faults take, tried as doctor does: some hundred ms to seconds. Raises EngineUnreachable."""
+        """What network faults take, tried as doctor does: some hundred ms. Raises EngineUnreachable."""
         ...
 
     async def disk(self, folder: str) -> int | None:

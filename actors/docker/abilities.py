@@ -51,6 +51,15 @@ async def try_abilities(runner: Runner, image: HelperImage, host: HostNamespaces
     return Abilities.model_validate(ways)
 
 
+async def try_network(runner: Runner, image: HelperImage, host: HostNamespaces) -> Abilities:
+    """The one way by which network faults go here, and no other. Raises EngineUnreachable."""
+    way = await from_host(runner, host)
+    if way.state == "tried":
+        return Abilities(host=way)
+    without = await no_image(runner, image)
+    return Abilities(host=way, helper=tried(await runner.run(attempts()[0])) if without is None else without)
+
+
 async def no_image(runner: CommandRunner, image: HelperImage) -> Way | None:
     """What is said of helpers where there is no image; nothing where it is there. Raises EngineUnreachable."""
     if await image.found(runner):

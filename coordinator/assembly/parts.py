@@ -16,7 +16,7 @@ import anyio
 
 from actors.chaos import ChaosActor
 from actors.data_adapter.actor import DataAdapterActor
-from actors.docker.abilities import try_abilities
+from actors.docker.abilities import try_network
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.engine_facts import DockerFacts
 from actors.docker.hands import namespace_hands
@@ -101,7 +101,7 @@ class Parts:
             slowness=settings.docker_timeout_factor,
         )
         self._hands = partial(namespace_hands, docker)
-        self._machine = EngineMachine(settings.docker_host, partial(try_abilities, docker, image, host))
+        self._machine = EngineMachine(settings.docker_host, partial(try_network, docker, image, host))
         self._runner = _Measured(docker, self.metrics)
         self.ledger = LedgerActor(settings.data_dir, settings.service_instance_name, role=role, renews=recovery)
         self.warden = WardenActor(ward_of(settings))

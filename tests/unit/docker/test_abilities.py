@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.docker.abilities import from_host, try_abilities
+from actors.docker.abilities import from_host, try_abilities, try_network
 from actors.docker.helper_image import ARCHITECTURES, HelperImage
 from actors.docker.host_namespaces import HostNamespaces
 from actors.docker.simulated import SimulatedEngine
@@ -99,3 +99,13 @@ async def test_no_image_is_built_to_try(tmp_path: Path) -> None:
     assert ways[1].state == "not here"
     assert "the engine is linux/s390x" in ways[1].why
     assert not [command for command in buildable.ran + other.ran if command.argv[0] in {"run", "import"}]
+
+
+@pytest.mark.parametrize(("user", "helpers"), [(0, 0), (1000, 1)])
+async def test_for_network_faults_one_way_is_tried(tmp_path: Path, user: int, helpers: int) -> None:
+    """From the host where that may be entered; else by one helper: the other rights of helpers are not asked for."""
+    script = Script()
+    found = await try_network(script, image(tmp_path), host(tmp_path, user))
+    assert len([command for command in script.ran if command.argv[0] == "run"]) == helpers
+    assert (found.host.state == "tried", found.helper.state == "tried") == (not helpers, bool(helpers))
+    assert found.processes == found.cgroups == found.mounts == Way(state="untested")
