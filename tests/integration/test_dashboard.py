@@ -250,6 +250,8 @@ def test_the_keyboard_is_enough(dashboard: Dashboard, served: Coordinator, web: 
     expect(page.get_by_role("heading", name="Overview")).to_be_focused()
     go("Choose a scenario")
     page.keyboard.press("Enter")
+    # The overview has links of that name too: to executions of other tests.
+    expect(page.get_by_role("heading", name="Scenarios")).to_be_focused()
     expect(page.get_by_role("link", name="watched")).to_be_visible()
     go("watched")
     page.keyboard.press("Enter")

@@ -126,6 +126,21 @@ def test_some_overtake(emulator: Emulated, target: Namespace, peer: Namespace) -
     assert len([each for each in pings.times if each < 25]) / 300 == pytest.approx(0.25, abs=0.1)
 
 
+def test_what_is_overtaken_in_a_new_flow_is_not_lost(emulator: Emulated, target: Namespace, peer: Namespace) -> None:
+    """Where the kernel tracks connections, as it does for Docker's name server: the first of ten flows' packets that
+    waits comes behind others of its flow.
+    """
+    tracking = "table inet tracked { chain arriving { type filter hook input priority 0; ct state new accept; }; }"
+    target.run("nft", "-f", "-", given=tracking)
+    try:
+        emulator.put("network_reordering", {"percent": 50, "delay_ms": 30}, {"protocol": "icmp"})
+        for _ in range(10):
+            arrived = peer.pings(target.ipv4, 150, every_s=0.002).order
+            assert set(range(1, 11)) - set(arrived) == set()
+    finally:
+        target.run("nft", "delete", "table", "inet", "tracked")
+
+
 def test_faults_compose_and_come_apart(emulator: Emulated, target: Namespace, peer: Namespace) -> None:
     """Delays add up, loss comes on top; each goes without the others, in any order."""
     first = emulator.put("network_latency", {"latency_ms": 20}, {"protocol": "icmp"})

@@ -44,8 +44,9 @@ LEASES: Final = f"""table inet {TABLE} {{
   }}
 }}
 """
+QUEUE_AT: Final = queue_rules.EMULATOR.queueing
 QUEUE_CHAIN: Final = f"""add table inet {TABLE}
-add chain inet {TABLE} {queue_rules.QUEUEING} {{ type filter hook prerouting priority -150; }}
+add chain inet {TABLE} {queue_rules.QUEUEING} {{ type filter hook prerouting priority {QUEUE_AT}; }}
 """
 REJECT: Final = f"""add table inet {TABLE}
 add chain inet {TABLE} arriving {{ type filter hook prerouting priority raw; }}

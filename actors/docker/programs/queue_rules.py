@@ -34,8 +34,10 @@ class Stage(NamedTuple):
     queue: int | None
 
 
-EMULATOR = Stage("prerouting", -300, -150, QUEUE)
-"""Before connection tracking, and then before any address is translated."""
+EMULATOR = Stage("prerouting", -300, -250, QUEUE)
+"""Before connection tracking (-200), which drops the first packet of a flow when it comes behind another of it; and
+before any address is translated.
+"""
 
 ANSWERER = Stage("input", 149, 150, DNS_QUEUE)
 """After all translation: an answer has the address and the port that were asked, Docker's own name server included."""
