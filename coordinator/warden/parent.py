@@ -39,6 +39,9 @@ class Parent:
 
     def run(self) -> int:
         """Start it and wait; the exit status, 128 and the signal's number for one that was killed."""
+        woken, waking = os.pipe()
+        os.set_blocking(waking, False)
+        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
         for number in _FORWARDED:
             # Of one that was started to outlive its terminal (`nohup`) the coordinator knows too.
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -53,7 +56,7 @@ class Parent:
         self._child = child
         for early in self._early:
             child.send_signal(early)
-        ward, word = _listened(Line(ours))
+        ward, word = _listened(Line(ours, woken))
         status = child.wait()
         status = _SIGNALLED - status if status < 0 else status
         if ward is not None and word != NOTHING_LEFT and status != EXIT_DEAF:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -59,9 +61,13 @@ class Ward:
 class Line:
     """The warden's end of the line to its coordinator."""
 
-    def __init__(self, link: socket.socket) -> None:
-        """Take a connected stream socket."""
+    def __init__(self, link: socket.socket, woken: int | None = None) -> None:
+        """Take a connected stream socket, and a descriptor that signals are written to (signal.set_wakeup_fd).
+
+        Without the latter the handler of a signal that comes just before a wait runs only after it.
+        """
         self._link = link
+        self._woken = woken
         self._read = b""
 
     def say(self, text: str) -> None:
@@ -74,6 +80,11 @@ class Line:
     def hear(self) -> str | None:
         """Wait for one line; None once the other end is closed, whoever closed it."""
         while b"\n" not in self._read:
+            if self._woken is not None:
+                ready, _, _ = select.select([self._link.fileno(), self._woken], [], [])
+                if self._woken in ready:
+                    os.read(self._woken, _CHUNK)
+                    continue
             try:
                 chunk = self._link.recv(_CHUNK)
             except ConnectionResetError:

@@ -16,8 +16,6 @@ from tests.integration.sandbox import Container, Sandbox, docker
 FUSE = Path("/dev/fuse")
 NAME = ".tc-0123.fill"
 
-pytestmark = pytest.mark.skipif(not FUSE.exists(), reason="a file system that hangs is one of FUSE here")
-
 
 def hang(process: Process, fuse: int, folder: str) -> None:
     """Mount there, in the container, what nobody answers for."""
@@ -32,6 +30,8 @@ def hang(process: Process, fuse: int, folder: str) -> None:
 @pytest.fixture
 def hanging(containers: Sandbox) -> Iterator[tuple[Container, Process]]:
     """A container in whose /data, a usual folder, every look hangs; and its main process."""
+    if not FUSE.exists():
+        pytest.fail(f"{FUSE} is missing, of which the file system that hangs is made: modprobe fuse, as root")
     target = containers.run("hanging", options=["--tmpfs", "/srv"])
     docker("exec", target.id, "mkdir", "/data")
     process = strays.mains()[target.id]

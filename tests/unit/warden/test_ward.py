@@ -1,4 +1,7 @@
+import os
+import select
 import socket
+import threading
 from pathlib import Path
 
 from actors.ledger.store import LEDGER_FILE as STORED_AS
@@ -22,6 +25,25 @@ def test_lines_are_heard_whole_and_the_end_as_none() -> None:
         assert [line.hear(), line.hear(), line.hear()] == ["first", "second", None]
         # Whoever is gone is not told, and that is no error.
         line.say("ready 1")
+
+
+def test_signals_end_a_wait_so_that_their_handlers_run() -> None:
+    """What is written for a signal is taken, and the line is waited for again."""
+    ours, theirs = socket.socketpair()
+    woken, waking = os.pipe()
+    heard: list[str | None] = []
+    with ours, theirs:
+        os.write(waking, b"\x0f")
+        waits = threading.Thread(target=lambda: heard.append(Line(theirs, woken).hear()))
+        waits.start()
+        while select.select([woken], [], [], 0)[0]:
+            assert waits.is_alive()
+        assert heard == []
+        ours.sendall(b"said\n")
+        waits.join(60)
+    assert heard == ["said"]
+    os.close(woken)
+    os.close(waking)
 
 
 def test_one_that_watches_answers_until_the_last_word() -> None:
