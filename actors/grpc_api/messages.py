@@ -106,6 +106,8 @@ def _outcome(target: TargetOutcome) -> pb.TargetOutcome:
         effective_at=_time(target.effective_at),
         undone_at=_time(target.undone_at),
         outcome=target.outcome,
+        packets=target.packets,
+        disturbed=target.disturbed,
     )
 
 

@@ -24,7 +24,11 @@ AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 FAULT = Fault(
     id="f", execution_id="e", phase="outage", type="container_pause", target="web", fault_class=FaultClass.JOURNAL,
     mechanism="docker pause", state=FaultState.UNDONE, due_at=AT, armed_at=AT, fired_at=AT, undone_at=AT,
-    targets=(TargetOutcome(container_id="c", name="web-1", effective_at=AT, undone_at=AT, outcome="paused"),),
+    targets=(
+        TargetOutcome(
+            container_id="c", name="web-1", effective_at=AT, undone_at=AT, outcome="paused", packets=9, disturbed=3
+        ),
+    ),
     inject_commands=("docker pause web-1",), undo_commands=("docker unpause web-1",),
 )  # fmt: skip
 FULL = Execution(
@@ -63,6 +67,7 @@ def test_nothing_is_lost() -> None:
     assert empty == []
     assert {field.name for field in pb.Execution.DESCRIPTOR.fields} == set(Execution.model_fields)
     assert {field.name for field in pb.Fault.DESCRIPTOR.fields} == set(Fault.model_fields)
+    assert {field.name for field in pb.TargetOutcome.DESCRIPTOR.fields} == set(TargetOutcome.model_fields)
     assert {field.name for field in pb.TimelineEntry.DESCRIPTOR.fields} == set(TimelineEntry.model_fields)
 
 

@@ -293,18 +293,22 @@ class Fault(_message.Message):
     def __init__(self, id: _Optional[str] = ..., execution_id: _Optional[str] = ..., phase: _Optional[str] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., fault_class: _Optional[_Union[FaultClass, str]] = ..., mechanism: _Optional[str] = ..., state: _Optional[_Union[FaultState, str]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., armed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fired_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[TargetOutcome, _Mapping]]] = ..., undo_commands: _Optional[_Iterable[str]] = ..., inject_commands: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TargetOutcome(_message.Message):
-    __slots__ = ("container_id", "name", "effective_at", "undone_at", "outcome")
+    __slots__ = ("container_id", "name", "effective_at", "undone_at", "outcome", "packets", "disturbed")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EFFECTIVE_AT_FIELD_NUMBER: _ClassVar[int]
     UNDONE_AT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    DISTURBED_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     name: str
     effective_at: _timestamp_pb2.Timestamp
     undone_at: _timestamp_pb2.Timestamp
     outcome: str
-    def __init__(self, container_id: _Optional[str] = ..., name: _Optional[str] = ..., effective_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[str] = ...) -> None: ...
+    packets: int
+    disturbed: int
+    def __init__(self, container_id: _Optional[str] = ..., name: _Optional[str] = ..., effective_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[str] = ..., packets: _Optional[int] = ..., disturbed: _Optional[int] = ...) -> None: ...
 
 class AssertionResult(_message.Message):
     __slots__ = ("phase", "on", "metric", "expected", "actual", "passed")
