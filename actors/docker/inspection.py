@@ -70,6 +70,8 @@ def engine_info(info: Json, endpoint: str, api_version: str) -> EngineInfo:
         kernel=info.get("KernelVersion", ""),
         cgroup_version=info.get("CgroupVersion", ""),
         cgroup_driver=info.get("CgroupDriver", ""),
+        cpus=info.get("NCPU", 0),
+        memory=info.get("MemTotal", 0),
         time=info.get("SystemTime", ""),
     )
 

@@ -272,8 +272,10 @@ class ExecutionsActor:
         return await self._make_plan(parsed, self._seed(submission, parsed))
 
     async def _make_plan(self, parsed: Parsed, seed: int) -> Plan:
+        facts = self._tools.facts
+        engine, containers = await facts.engine(), await facts.containers()
         plan = make_plan(
-            parsed.scenario, parsed.variables, await self._tools.facts.containers(), self._rules.policy, seed,
+            parsed.scenario, parsed.variables, containers, self._rules.policy, seed, engine,
             faults_disabled=self._rules.faults_disabled, injection_enabled=self._rules.injection_enabled,
             shutdown_deadline_s=self._rules.shutdown_deadline_s, in_container=self._rules.in_container,
         )  # fmt: skip

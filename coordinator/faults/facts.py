@@ -36,6 +36,10 @@ class EngineInfo(Value):
     kernel: str = ""
     cgroup_version: str = ""
     cgroup_driver: str = ""
+    cpus: int = 0
+    """How many its machine has; 0 where it does not say."""
+    memory: int = 0
+    """How many bytes, likewise."""
     time: str = ""
     """What its clock read when it answered, in RFC 3339; empty where it does not say."""
 

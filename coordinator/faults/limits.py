@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM, DockerCommand
-from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.facts import ContainerFacts, ContainerState, EngineInfo
 from coordinator.faults.looks import LATE_S, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
 from coordinator.identity import LABEL_ROLE
@@ -33,11 +33,11 @@ class CgroupFault(FaultSpec):
     by_helper: ClassVar[bool] = True
     in_cgroups: ClassVar[bool] = True
 
-    def planned(self, containers: Sequence[ContainerFacts], *asked: str) -> FaultPlan:
+    def planned(self, containers: Sequence[ContainerFacts], *asked: str, around: Surroundings = ALONE) -> FaultPlan:
         """Ask this of the program for each running container."""
         targets, untouched = [], []
         for container in containers:
-            why = self.why_not(container)
+            why = self.why_not(container, around.engine)
             if container.state is not ContainerState.RUNNING:
                 why = f"is {container.state}, not running: left alone"
             if why:
@@ -53,7 +53,7 @@ class CgroupFault(FaultSpec):
             )  # fmt: skip
         return FaultPlan(targets=tuple(targets), untouched=tuple(untouched))
 
-    def why_not(self, container: ContainerFacts) -> str:
+    def why_not(self, container: ContainerFacts, engine: EngineInfo | None) -> str:
         """Why one that runs is left alone, as far as the engine tells; else the program sees it."""
         return ""
 
@@ -100,13 +100,13 @@ class CpuLimit(LimitFault):
     summary: ClassVar[str] = "Gives the container less CPU time: it is stopped for the rest of each period."
     mechanism: ClassVar[str] = "a helper container, cpu.max or cpu.cfs_quota_us of the cgroup"
 
-    def why_not(self, container: ContainerFacts) -> str:
-        """Where its own limit is no higher."""
-        return no_limit(f"{container.cpus:g} CPUs", container.cpus, self.cpus, f"{self.cpus:g}")
+    def why_not(self, container: ContainerFacts, engine: EngineInfo | None) -> str:
+        """Where it has no more as it is."""
+        return no_limit("CPUs", container.cpus, engine.cpus if engine else 0, self.cpus)
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
-        return self.planned(containers, "cpu", f"{self.cpus:.6f}", self.on_target_restart)
+        return self.planned(containers, "cpu", f"{self.cpus:.6f}", self.on_target_restart, around=around)
 
 
 class MemoryLimit(LimitFault):
@@ -120,15 +120,15 @@ class MemoryLimit(LimitFault):
     summary: ClassVar[str] = "Lowers the most memory the container may use; what asks for more is killed."
     mechanism: ClassVar[str] = "a helper container, memory.max or memory.limit_in_bytes of the cgroup"
 
-    def why_not(self, container: ContainerFacts) -> str:
-        """Where its own limit is no higher."""
+    def why_not(self, container: ContainerFacts, engine: EngineInfo | None) -> str:
+        """Where it has no more as it is."""
         if isinstance(self.limit, str):
             return ""
-        return no_limit(f"{container.memory} bytes", container.memory, self.limit, str(self.limit))
+        return no_limit("bytes", container.memory, engine.memory if engine else 0, self.limit)
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Limit each running container."""
-        return self.planned(containers, "memory", str(self.limit), self.on_target_restart)
+        return self.planned(containers, "memory", str(self.limit), self.on_target_restart, around=around)
 
 
 class PidExhaustion(LimitFault):
@@ -145,9 +145,13 @@ class PidExhaustion(LimitFault):
         return self.planned(containers, "pids", str(self.leave), self.on_target_restart)
 
 
-def no_limit(shown: str, there: float, wanted: float, wanted_shown: str) -> str:
-    """Why a limit would be none beside the one that is there (0: no limit); empty where it would be one."""
-    return f"is limited to {shown} as it is: {wanted_shown} would limit nothing" if 0 < there <= wanted else ""
+def no_limit(unit: str, own: float, machine: float, wanted: float) -> str:
+    """Why a limit would be none beside its own (0: none) on a machine with so much (0: not known); empty for one."""
+    if 0 < own <= wanted:
+        return f"is limited to {own:.12g} {unit} as it is: {wanted:.12g} would limit nothing"
+    if 0 < machine <= wanted:
+        return f"runs on a machine with {machine:.12g} {unit} as it is: {wanted:.12g} would limit nothing"
+    return ""
 
 
 def beside_cgroups(program: str, *arguments: str, capabilities: Sequence[str] = ()) -> DockerCommand:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from coordinator.faults.commands import KEPT, Command, DockerCommand
-from coordinator.faults.facts import ContainerFacts, Value
+from coordinator.faults.facts import ContainerFacts, EngineInfo, Value
 from coordinator.faults.looks import Look, Undo
 from coordinator.quantities import Duration
 from coordinator.record import FaultClass
@@ -47,11 +47,12 @@ class Untouched(Value):
 
 class Surroundings(Value):
     """What a planner may know beside the containers it is to hit: those of every target of the scenario, by its name,
-    and the seed by which chance decides. `chosen` are the ids of those that were chosen at the start, in that order;
-    some may not exist any more. Where it is empty they are those of `targets`.
+    the engine that runs them, and the seed by which chance decides. `chosen` are the ids of those that were chosen at
+    the start, in that order; some may not exist any more. Where it is empty they are those of `targets`.
     """
 
     targets: dict[str, tuple[ContainerFacts, ...]] = {}
+    engine: EngineInfo | None = None
     seed: int = 0
     chosen: dict[str, tuple[str, ...]] = {}
 

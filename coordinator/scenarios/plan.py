@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 from coordinator.errors import Refused
 from coordinator.faults.catalogue import Fault
 from coordinator.faults.commands import Command
-from coordinator.faults.facts import ContainerFacts, Value
+from coordinator.faults.facts import ContainerFacts, EngineInfo, Value
 from coordinator.faults.looks import Undo
 from coordinator.faults.model import FaultPlan, FaultSpec, Surroundings
 from coordinator.faults.targeting import (
@@ -84,6 +84,7 @@ def make_plan(
     containers: Sequence[ContainerFacts],
     policy: Policy,
     seed: int,
+    engine: EngineInfo | None = None,
     *,
     faults_disabled: Collection[str],
     injection_enabled: bool,
@@ -95,7 +96,7 @@ def make_plan(
     What forbids the execution becomes a refusal, not an error, so that a person sees all of it at once.
     """
     selection = resolve(scenario.targets, containers, policy, seed)
-    faults, impossible = _planned(scenario, selection, seed)
+    faults, impossible = _planned(scenario, selection, seed, engine)
     not_to_be_hit, also_hit = _sharing(scenario, faults, containers, policy)
     aimed = {name for phase in scenario.phases for fault in phase.faults for name in fault.aims()}
     touched = {one.id for name, chosen in selection.items() if name in aimed for one in chosen.containers}
@@ -144,14 +145,15 @@ def no_match(name: str, selected: Selected) -> str:
 
 
 def _planned(
-    scenario: Scenario, selection: Mapping[str, Selected], seed: int
+    scenario: Scenario, selection: Mapping[str, Selected], seed: int, engine: EngineInfo | None
 ) -> tuple[tuple[PlannedFault, ...], tuple[str, ...]]:
     """Every fault of every round, in order, and why some cannot be. A round repeats its fault on the same containers
     with the same commands.
     """
     planned: list[PlannedFault] = []
     impossible: list[str] = []
-    around = Surroundings(targets={name: chosen.containers for name, chosen in selection.items()}, seed=seed)
+    targets = {name: chosen.containers for name, chosen in selection.items()}
+    around = Surroundings(targets=targets, engine=engine, seed=seed)
     for phase in scenario.phases:
         plans = []
         for fault in phase.faults:

@@ -204,7 +204,7 @@ class Player:
         facts, stage, execution = self._tools.facts, self._stage, self._journal.execution
         with action("prepare"):
             engine = await facts.engine()
-            stage.engine_id = engine.id
+            stage.engine = engine
             if self._rules.environment is not None:
                 ran_on = EngineRef(
                     id=engine.id, version=engine.version, operating_system=engine.operating_system,
@@ -213,7 +213,7 @@ class Player:
                 self._journal.set(environment=self._rules.environment.model_copy(update={"engine": ran_on}))
             containers = await facts.containers()
             plan = make_plan(
-                stage.scenario, execution.variables, containers, self._rules.policy, execution.seed,
+                stage.scenario, execution.variables, containers, self._rules.policy, execution.seed, engine,
                 faults_disabled=self._rules.faults_disabled, injection_enabled=self._rules.injection_enabled,
                 in_container=self._rules.in_container,
             )  # fmt: skip

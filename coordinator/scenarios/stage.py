@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coordinator.errors import EngineUnreachable
-from coordinator.faults.facts import ContainerFacts
+from coordinator.faults.facts import ContainerFacts, EngineInfo
 from coordinator.faults.model import Surroundings
 from coordinator.faults.targeting import Policy
 from coordinator.ports import Hands
@@ -77,12 +77,18 @@ class Stage:
     mark: str = ""
     """What names its faults inside a kernel: the execution, the instance, the deadline."""
     hands: Hands | None = None
-    engine_id: str = ""
+    engine: EngineInfo | None = None
+    """Known once the play is prepared."""
     targets: dict[str, tuple[ContainerFacts, ...]] = field(default_factory=dict)
     injections: list[Injection] = field(default_factory=list)
     sampling: Samplers | None = None
     until: float | None = None
     """When the present part is over at the earliest, on the monotonic clock."""
+
+    @property
+    def engine_id(self) -> str:
+        """The engine's id; empty as long as it is not known."""
+        return self.engine.id if self.engine else ""
 
     def enter(self, phase: str | None, seconds: float) -> None:
         """A part begins that takes so long."""
@@ -103,7 +109,7 @@ class Stage:
             for name, containers in self.targets.items()
         }
         chosen = {name: tuple(container.id for container in containers) for name, containers in self.targets.items()}
-        return Surroundings(targets=targets, seed=self.journal.execution.seed, chosen=chosen)
+        return Surroundings(targets=targets, engine=self.engine, seed=self.journal.execution.seed, chosen=chosen)
 
     async def refresh_targets(self) -> None:
         """Look at the targets anew: a restarted container may have another address."""

@@ -7,9 +7,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from coordinator.faults.catalogue import AnyFault
 from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM
-from coordinator.faults.facts import ContainerFacts, ContainerState
+from coordinator.faults.facts import ContainerFacts, ContainerState, EngineInfo
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Succeeded
+from coordinator.faults.model import Surroundings
 
 FAULTS: TypeAdapter[object] = TypeAdapter(AnyFault)
 
@@ -78,6 +79,25 @@ def test_what_the_engine_limits_more_is_left_alone(fields: dict[str, object], wh
     limited = container().model_copy(update={"cpus": 1.5, "memory": 64 << 20})
     assert "".join(each.why for each in fault(**fields).plan([limited]).untouched) == why
     assert fault(**fields).plan([container()]).untouched == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"type": "cpu_limit", "cpus": "2"}, "runs on a machine with 2 CPUs as it is: 2 would limit nothing"),
+        ({"type": "cpu_limit", "cpus": "1.9"}, ""),
+        (
+            {"type": "memory_limit", "limit": "1g"},
+            "runs on a machine with 1073741824 bytes as it is: 1073741824 would limit nothing",
+        ),
+        ({"type": "memory_limit", "limit": "1023m"}, ""),
+    ],
+)
+def test_what_the_machine_does_not_have_is_no_limit(fields: dict[str, object], why: str) -> None:
+    """Where the engine tells how large its machine is, a plan says so."""
+    engine = EngineInfo(id="E", endpoint="unix:///e", version="29", api_version="1.50", cpus=2, memory=1 << 30)
+    planned = fault(**fields).plan([container()], Surroundings(engine=engine))
+    assert "".join(each.why for each in planned.untouched) == why
 
 
 def test_what_is_changed_by_somebody_else_is_set_anew_where_that_is_asked_for() -> None:
