@@ -174,7 +174,7 @@ class Life:
             self.ledger, facts, runner, undoer, clock,
             instance=INSTANCE, playing=self.executions.playing, retention_days=retention_days,
         )  # fmt: skip
-        self.chaos = ChaosActor(facts, on_engine_up=self.recovery.wake)
+        self.chaos = ChaosActor(facts, on_engine_up=self.recovery.wake, on_runs=self.recovery.container_runs)
         pool = ChildSpec(id=POOL, start=SupervisorSpec(id=POOL, strategy=Strategy.POOL), critical=False)
         children = (_child(self.chaos), _child(self.recovery), pool, _child(self.executions))
         self.supervisor = Supervisor(

@@ -17,6 +17,8 @@ from coordinator.supervision import ChildContext
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
+RUNS: Final = frozenset({"start", "unpause"})
+"""The engine's events after which a container runs that did not."""
 ASK_EVERY_S: Final = 10.0
 """An engine that hangs keeps its event stream open and silent: only asking tells."""
 
@@ -27,10 +29,13 @@ class ChaosActor:
     name = "chaos"
     critical = False
 
-    def __init__(self, facts: EngineFacts, *, on_engine_up: Callable[[], None]) -> None:
-        """`on_engine_up` is called whenever the engine begins to answer."""
+    def __init__(self, facts: EngineFacts, *, on_engine_up: Callable[[], None], on_runs: Callable[[str], None]) -> None:
+        """`on_engine_up` is called whenever the engine begins to answer, `on_runs` with the id of each container that
+        begins to run.
+        """
         self._facts = facts
         self._on_engine_up = on_engine_up
+        self._on_runs = on_runs
         self._pause = FIRST_PAUSE_S
         self.engine: EngineInfo | None = None
         self.status = "error: not looked at yet"
@@ -63,8 +68,21 @@ class ChaosActor:
             self._pause = FIRST_PAUSE_S
             life.ready()
             group.start_soon(self._ask_now_and_then)
-            await _tell(events)
+            await self._hear(events)
             group.cancel_scope.cancel(reason="the event stream ended")
+
+    async def _hear(self, events: AsyncIterator[EngineEvent]) -> None:
+        async for event in events:
+            log(
+                "engine:event",
+                "DEBUG",
+                event_type=event.type,
+                event=event.action,
+                target=event.name,
+                container_id=event.container_id,
+            )
+            if event.type == "container" and event.action in RUNS:
+                self._on_runs(event.container_id)
 
     async def _ask_now_and_then(self) -> None:
         while True:
@@ -84,18 +102,6 @@ class ChaosActor:
             log("engine:unreachable", "WARNING", reason=reason)
         self.status = f"degraded: {reason}"
         life.degraded(f"docker: {reason}")
-
-
-async def _tell(events: AsyncIterator[EngineEvent]) -> None:
-    async for event in events:
-        log(
-            "engine:event",
-            "DEBUG",
-            event_type=event.type,
-            event=event.action,
-            target=event.name,
-            container_id=event.container_id,
-        )
 
 
 def _texts(group: BaseExceptionGroup[EngineUnreachable]) -> Iterator[str]:

@@ -76,6 +76,8 @@ class RecoveryActor:
         self._found: tuple[Leftover, ...] = ()
         """What the scan for a lost ledger put back, until somebody who asks for a scan is told."""
         self._wake = anyio.Event()
+        self._owed: frozenset[str] = frozenset()
+        """The containers in which the last pass left something."""
         self._passing = anyio.Lock()
         self._trouble: str | None = None
 
@@ -87,6 +89,11 @@ class RecoveryActor:
     def wake(self) -> None:
         """Look again soon: the engine answers, or an execution ended with something left."""
         self._wake.set()
+
+    def container_runs(self, container_id: str) -> None:
+        """Look again soon where an undo waits for this container to run."""
+        if container_id in self._owed:
+            self._wake.set()
 
     def ledger_lost(self) -> None:
         """What the ledger knew is gone: the engine is scanned for it at the next look, which is soon."""
@@ -109,6 +116,7 @@ class RecoveryActor:
         while True:
             self._wake = anyio.Event()
             left = await self.recover(deadline)
+            self._owed = frozenset(undo.container_id for row in left for undo in row.undos)
             trouble = _left_text(left) if left else self._trouble or self.left_on_engine
             life.degraded(trouble)
             life.ready()

@@ -164,7 +164,7 @@ class Parts:
         )
         self.ledger.on_renewed = self._recovery.ledger_lost
         self._recovery.on_scanned = self.ledger.scanned
-        self._chaos = ChaosActor(self._facts, on_engine_up=self._recovery.wake)
+        self._chaos = ChaosActor(self._facts, on_engine_up=self._recovery.wake, on_runs=self._recovery.container_runs)
 
     def children(self) -> tuple[ChildSpec, ...]:
         """The children that every coordinator has, in start order."""

@@ -240,7 +240,8 @@ class SimulatedCoordinator:
             instance=rules.instance, playing=self.executions.playing, retention_days=retention_days,
         )  # fmt: skip
         self.ledger.on_renewed = self.recovery.ledger_lost
-        self.supervisor = self._planted(ChaosActor(facts, on_engine_up=self.recovery.wake), jitter)
+        chaos = ChaosActor(facts, on_engine_up=self.recovery.wake, on_runs=self.recovery.container_runs)
+        self.supervisor = self._planted(chaos, jitter)
 
     def _planted(self, chaos: ChaosActor, jitter: Random) -> Supervisor:
         patience = Patience(intensity=20)

@@ -45,6 +45,7 @@ class Scene:
     actor: ChaosActor
     context: Context
     ups: list[float]
+    ran: list[str]
 
 
 @asynccontextmanager
@@ -53,10 +54,11 @@ async def watching() -> AsyncIterator[Scene]:
     async with SimulatedEngine(LoopClock(), Random(1)) as engine:
         engine.add("web")
         ups: list[float] = []
-        actor = ChaosActor(engine.facts, on_engine_up=lambda: ups.append(anyio.current_time()))
+        ran: list[str] = []
+        actor = ChaosActor(engine.facts, on_engine_up=lambda: ups.append(anyio.current_time()), on_runs=ran.append)
         context = Context()
         async with anyio.create_task_group() as group:
-            yield Scene(engine, actor, context, ups)
+            yield Scene(engine, actor, context, ups, ran)
             group.start_soon(actor.run, context)
             context.stopping.set()
 
@@ -131,3 +133,16 @@ async def test_asked_to_stop_it_stops() -> None:
                     await anyio.sleep(1)
                     context.stopping.set()
             assert context.is_ready or change == scene.engine.hang
+
+
+async def test_it_tells_which_containers_begin_to_run() -> None:
+    """Started or thawed; that one stops or is frozen is told to nobody."""
+    async with watching() as scene, anyio.create_task_group() as group:
+        group.start_soon(scene.actor.run, scene.context)
+        await anyio.sleep(5)
+        web = scene.engine.state.find("web").id
+        await scene.engine.stop("web", 0, 0)
+        await scene.engine.start("web")
+        await anyio.sleep(5)
+        assert scene.ran == [web]
+        group.cancel_scope.cancel()

@@ -109,6 +109,23 @@ async def test_what_a_dead_coordinator_left() -> None:
             assert whole.timeline[-1].event == "finished"
 
 
+@pytest.mark.parametrize("down_s", range(3600, 3690, 15))
+async def test_what_waits_for_a_container_is_done_when_that_runs(down_s: int) -> None:
+    """Wherever recovery is between two looks, which are more than a minute apart by then."""
+    call = "{type: http_call, target: t, inject: {port: 80}, undo: {port: 80, path: /end}}"
+    text = f"targets: {{t: {{names: [web]}}}}\nphases: [{{name: p, duration: 60s, faults: [{call}]}}]\n"
+    async with scene() as place:
+        await place.dead(text)
+        await place.engine.stop("web", 0, 0)
+        await place.begin()
+        await anyio.sleep(down_s)
+        assert len(await place.disk.faults(outstanding=True)) == 1
+        await place.engine.start("db")
+        await place.engine.start("web")
+        await anyio.sleep(2)
+        assert await place.disk.faults(outstanding=True) == ()
+
+
 async def test_queued_executions_get_their_verdict() -> None:
     """One that was accepted and never begun is aborted too, with nothing to undo."""
     async with scene() as place:
