@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PATIENCE
 from tests.integration.coordinator_container import coordinator_image, start
 from tests.integration.coordinator_process import Coordinator, coordinator, eventually, scenario
 from tests.integration.sandbox import Container, Sandbox, docker
@@ -170,7 +171,8 @@ def test_the_built_in_scenario_shows_the_restart(served: Coordinator, containers
     def run(container: Container) -> dict[str, object]:
         done = served.command(
             "run", "crash-and-recover", "--json", "--var", f"container={container.name}",
-            "--var", f"url=http://{container.address}:8000/", "--var", "watch=6s",
+            "--var", f"url=http://{container.address}:8000/", "--var", f"watch={6 * PATIENCE:g}s",
+            "--var", f"recovery={10 * PATIENCE:g}s", "--var", f"abort_after={30 * PATIENCE:g}s",
         )  # fmt: skip
         report: dict[str, object] = json.loads(done.stdout)
         return report
