@@ -11,7 +11,7 @@ from coordinator.faults.commands import KEPT, DockerCommand, beside_hosts
 from coordinator.faults.facts import ContainerFacts, ContainerState, NetworkAttachment
 from coordinator.faults.looks import Detached, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
-from coordinator.faults.network import SHARED_MODES
+from coordinator.faults.network import is_shared
 
 DEFAULT_BRIDGE = "bridge"
 """The one network that knows neither aliases nor addresses of one's own choice."""
@@ -48,7 +48,7 @@ class NetworkDisconnect(FaultSpec):
 def _why_not(container: ContainerFacts, network: str) -> str:
     if container.state is not ContainerState.RUNNING:
         return f"is {container.state}, not running: left alone"
-    if container.network_mode.startswith(SHARED_MODES) or container.network_mode == "none":
+    if is_shared(container.network_mode) or container.network_mode == "none":
         return f"runs with network {container.network_mode}: nothing to take it out of, left alone"
     names = [each.name for each in container.networks]
     return "" if network in names else f"is not in network {network}, but in {', '.join(names) or 'none'}: left alone"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
@@ -16,13 +16,10 @@ from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import each_running
 from coordinator.faults.looks import LATE_S, Look, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
-from coordinator.faults.network import SHARED_MODES
+from coordinator.faults.network import is_shared
 from coordinator.hosts import Url
 from coordinator.quantities import Duration
 from coordinator.secret_text import SecretRef, SecretText
-
-NO_ADDRESS: Final = (*SHARED_MODES, "none")
-"""Network modes in which a container cannot be called at its own address."""
 
 
 def _without_user(url: str) -> str:
@@ -109,11 +106,9 @@ class HttpCall(FaultSpec):
         Raises Refused where one is to be called at its address, and has none of its own.
         """
         for container in containers:
-            if None in {self.inject.url, self.undo.url} and container.network_mode.startswith(NO_ADDRESS):
-                raise Refused(
-                    f"{container.name} has no address of its own (network {container.network_mode}): "
-                    "give url in place of port"
-                )
+            mode = container.network_mode
+            if None in {self.inject.url, self.undo.url} and (is_shared(mode) or mode == "none"):
+                raise Refused(f"{container.name} has no address of its own (network {mode}): give url in place of port")
 
         def one(container: ContainerFacts) -> tuple[Command, Look, Undo | None]:
             undo = Undo(

@@ -19,8 +19,6 @@ from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, 
 from coordinator.faults.shapes import LEAST, SHAPES, Shape, draw
 from coordinator.record import FaultClass
 
-SHARED_MODES: Final = ("host", "container:")
-"""Network modes whose namespace is somebody else's as well."""
 SHORT_ID: Final = 12
 ANYBODY: Final = ("anybody",)
 
@@ -46,7 +44,7 @@ class NetworkFault(FaultSpec):
         for container in containers:
             if container.id not in rules:
                 continue
-            if container.network_mode.startswith(SHARED_MODES):
+            if is_shared(container.network_mode):
                 whose = "the host's network" if container.network_mode == "host" else "another container's network"
                 raise Refused(f"{container.name} uses {whose}: more than this container would be hit")
             why = why_not(container)
@@ -150,6 +148,11 @@ class NetworkPartition(NetworkFault):
             rules[node] = {"kind": "drop", "match": {"peers": sources}}
         names = {node: there[node].name if node in there else node[:SHORT_ID] for node in nodes}
         return self.planned(containers, rules).model_copy(update={"drawn": f"{shape}: {drawn.told(names)}"})
+
+
+def is_shared(mode: str) -> bool:
+    """Whether the namespace of this network mode is somebody else's as well. A network may be called `hosting`."""
+    return mode == "host" or mode.startswith("container:")
 
 
 def why_not(container: ContainerFacts) -> str:

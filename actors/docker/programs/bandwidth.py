@@ -29,6 +29,8 @@ QUEUE_S = 0.4
 """How long a full queue takes to drain; after that packets are dropped, as a router would."""
 
 LEAST_QUEUE = 16
+"""Packets, however long they take: below 500 kbit/s it is longer than QUEUE_S (24 s at 8 kbit/s)."""
+
 LEAST_BURST = 16_384
 BURST_S = 0.01
 

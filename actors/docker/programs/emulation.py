@@ -133,6 +133,10 @@ class Emulation:
             if passes and self._alive():
                 self._say({"pass": False})
 
+    def plays(self) -> tuple[str, ...]:
+        """The faults that it plays."""
+        return tuple(self._rules)
+
     def revive(self) -> None:
         """Start it anew with all its faults when it has died meanwhile, or does not answer. Raises Failed."""
         if not self._rules:
@@ -179,7 +183,10 @@ class Emulation:
     def _started(self) -> subprocess.Popen[bytes]:
         self._anew |= self._rules.keys()
         argv = [sys.executable, "-I", "-S", os.path.join(FOLDER, self.sort.program)]  # noqa: PTH118  # as FOLDER
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        try:
+            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        except OSError as error:
+            raise Failed(f"{self.sort.name} could not be started: {error.strerror}") from None
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
         self._process, self._heard = process, b""

@@ -36,17 +36,20 @@ class Follower(ABC):
     def outdated(self) -> list[str]:
         """The faults that do not know of an interface that is here, or know of one that is not."""
 
-    def remake(self, fault: str) -> None:
-        """The same on the interfaces that are here now, with what it has counted. Raises Failed, Malformed.
+    def remake(self, fault: str) -> Table | None:
+        """The same on the interfaces that are here now, with what it has counted: the table whose leases are to be
+        renewed from now on, None where somebody else took it out. Raises Failed, Malformed.
 
         To be called while packets pass, as a chain is taken out.
         """
         table, wanted, _ = self._kept[fault]
         counted = tables().get(fault)
         if counted is None:
-            self.forget(fault)  # somebody else took it out
-        else:
-            self.put(table.anew(counted["packets"], counted["bytes"]), wanted)
+            self.forget(fault)
+            return None
+        made = table.anew(counted["packets"], counted["bytes"])
+        self.put(made, wanted)
+        return made
 
     def forget(self, fault: str) -> None:
         """It is no more looked after."""

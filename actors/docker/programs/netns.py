@@ -22,7 +22,7 @@ import re
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -149,21 +149,27 @@ class Namespace:
 
     def renew(self) -> None:
         """Let all leases run anew. A table that somebody else deleted is not made again."""
+        played = {fault for emulation in self.emulations for fault in emulation.plays()}
+        # First those that need nobody: a program that does not answer may take as long as their lease.
+        self._renew(self.held.keys() - played)
         for emulation in self.emulations:
             try:
                 emulation.revive()
             except Failed as error:
                 sys.stderr.write(f"{error}\n")
-        for fault, table in list(self.held.items()):
-            try:
-                table.renew()
-            except Failed as error:
-                sys.stderr.write(f"{fault}: not renewed: {error}\n")
+            self._renew(self.held.keys() & set(emulation.plays()))
         for keeper in self.keepers:
             self._follow(keeper)
         for fault, deadline in list(self.deadlines.items()):
             if time.monotonic() > deadline:
                 self._over(fault)
+
+    def _renew(self, faults: Iterable[str]) -> None:
+        for fault in sorted(faults):
+            try:
+                self.held[fault].renew()
+            except Failed as error:
+                sys.stderr.write(f"{fault}: not renewed: {error}\n")
 
     def _over(self, fault: str) -> None:
         """Its time is past. What cannot be taken out is not renewed any more, and so does nothing."""
@@ -177,7 +183,9 @@ class Namespace:
         for fault in keeper.outdated():
             try:
                 with self.passing():
-                    keeper.remake(fault)
+                    made = keeper.remake(fault)
+                if made is not None:
+                    self.held[fault] = made
             except (Failed, Malformed) as error:
                 sys.stderr.write(f"{fault}: does not follow the interfaces: {error}\n")
 

@@ -47,6 +47,8 @@ def started(argv: list[str], text: str) -> tuple[int, str, str]:
         done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_S)
     except FileNotFoundError:
         raise Lacking(f"{argv[0]} is not installed here") from None
+    except OSError as error:
+        raise Failed(f"{argv[0]} could not be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise Failed(f"{argv[0]} did not end within {COMMAND_S} s") from None
     return done.returncode, done.stdout, done.stderr

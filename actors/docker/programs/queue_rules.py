@@ -61,7 +61,9 @@ def chains(traffic: Traffic, slot: int, *, native: bool) -> tuple[Chain, ...]:
 
     `native` is whether nft can queue; where not, `add_target` adds what the chain QUEUEING then lacks.
     """
-    return _staged(traffic.matches(), slot, EMULATOR if native else EMULATOR._replace(queue=None))
+    return _staged(
+        traffic.matches(), slot, EMULATOR if native else EMULATOR._replace(queue=None), ('iifname "lo" accept',)
+    )
 
 
 def dns_chains(slot: int, *, native: bool) -> tuple[Chain, ...]:
@@ -72,16 +74,17 @@ def dns_chains(slot: int, *, native: bool) -> tuple[Chain, ...]:
     return _staged(matches, slot, ANSWERER if native else ANSWERER._replace(queue=None))
 
 
-def _staged(matches: list[str], slot: int, stage: Stage) -> tuple[Chain, ...]:
+def _staged(matches: list[str], slot: int, stage: Stage, others: tuple[str, ...] = ()) -> tuple[Chain, ...]:
+    """`others` let pass what nobody marks here: its mark is somebody else's."""
     marked = f"counter name hits meta mark set meta mark or {bit(slot):#010x} accept"
-    queueing = [f"meta mark & {MASK:#010x} == 0 accept"]
+    queueing = [*others, f"meta mark & {MASK:#010x} == 0 accept"]
     if stage.queue is not None:
         queueing.append(f"queue num {stage.queue} bypass")
     unmarked = f"meta mark set meta mark & {0xFFFF_FFFF & ~MASK:#010x}"
     return (
         Chain(MARKING, stage.hook, stage.marking, tuple(f"{match} {marked}" for match in matches)),
         Chain(QUEUEING, stage.hook, stage.queueing, tuple(queueing)),
-        Chain(CLEANING, stage.hook, stage.queueing + 1, (unmarked,)),
+        Chain(CLEANING, stage.hook, stage.queueing + 1, (*others, unmarked)),
     )
 
 

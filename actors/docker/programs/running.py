@@ -30,22 +30,24 @@ class Asked(NamedTuple):
 
 def start(argv: list[str]) -> tuple[int, int, int]:
     """Its process id, a descriptor that it reads, and one that it writes. Raises Failed."""
-    heard, given = os.pipe()
-    told, said = os.pipe()
-    actions = [
-        (os.POSIX_SPAWN_DUP2, heard, 0),
-        (os.POSIX_SPAWN_DUP2, said, 1),
-        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-    ]
+    pipes: list[int] = []
     try:
-        return os.posix_spawn(argv[0], argv, {}, file_actions=actions), given, told
+        pipes += os.pipe()
+        pipes += os.pipe()
+        heard, given, told, said = pipes
+        actions = [
+            (os.POSIX_SPAWN_DUP2, heard, 0),
+            (os.POSIX_SPAWN_DUP2, said, 1),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ]
+        pid = os.posix_spawn(argv[0], argv, {}, file_actions=actions)
     except OSError as error:
-        os.close(given)
-        os.close(told)
+        for each in pipes:
+            os.close(each)
         raise Failed(f"a stressor could not be started: {error.strerror}") from None
-    finally:
-        os.close(heard)
-        os.close(said)
+    os.close(heard)
+    os.close(said)
+    return pid, given, told
 
 
 def expires(mark: str) -> float:

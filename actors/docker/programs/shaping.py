@@ -25,7 +25,9 @@ DRAIN_LOOK_S = 0.005
 
 TABLE = re.compile(r"^table netdev " + PREFIX + r"([0-9a-f]{32}) ", re.MULTILINE)
 LED = re.compile(rf"meta priority set {ROOT}([0-9a-f]+) fwd to \"?({ARRIVING}|{LEAVING})\b")
-CLASS = re.compile(rf"^class htb {ROOT}([0-9a-f]+) .*?backlog (\d+)b", re.MULTILINE | re.DOTALL)
+CLASS = re.compile(rf"^class htb {ROOT}([0-9a-f]+) (?:(?!^class ).)*?backlog (\d+)([KM]?)b", re.MULTILINE | re.DOTALL)
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
+"""Of sizes that tc finds to be round."""
 
 
 class Shaping(Follower):
@@ -187,7 +189,7 @@ def classes() -> dict[str, tuple[tuple[str, int], ...]]:
 def waiting(device: str) -> dict[int, int]:
     """Bytes that wait in each class of a device."""
     told = run(["tc", "-s", "class", "show", "dev", device])
-    return {int(minor, 16) - FIRST_CLASS: int(size) for minor, size in CLASS.findall(told)}
+    return {int(minor, 16) - FIRST_CLASS: int(size) * UNITS[unit] for minor, size, unit in CLASS.findall(told)}
 
 
 def tc(lines: list[str]) -> None:

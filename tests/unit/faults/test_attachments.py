@@ -33,6 +33,7 @@ def disconnect(network: str = "net") -> NetworkDisconnect:
     [
         (NetworkAttachment(name="net", ip="10.0.0.2", aliases=("web", "api")), ("--alias", "web", "--alias", "api")),
         (NetworkAttachment(name="net", ip="10.0.0.2", wanted_ip="10.0.0.2"), ("--ip", "10.0.0.2")),
+        (NetworkAttachment(name="hosting_default", ip="10.0.0.2"), ()),
         (
             NetworkAttachment(name="net", wanted_ip="10.0.0.2", wanted_ipv6="fd00::2", aliases=("web",)),
             ("--ip", "10.0.0.2", "--ip6", "fd00::2", "--alias", "web"),
@@ -44,7 +45,7 @@ def test_it_is_connected_as_it_was(attachment: NetworkAttachment, options: tuple
     """Aliases and chosen addresses are asked for again, an address that the engine gave is not, and the default bridge
     takes neither.
     """
-    (target,) = disconnect(attachment.name).plan([container(attachment)]).targets
+    (target,) = disconnect(attachment.name).plan([container(attachment, mode=attachment.name)]).targets
 
     assert target.inject.argv == ("network", "disconnect", attachment.name, ID)
     assert target.effect == Detached(network=attachment.name)

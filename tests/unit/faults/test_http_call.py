@@ -66,6 +66,12 @@ def test_who_has_no_address_of_its_own_is_called_by_url_alone(mode: str) -> None
     assert fault({"url": URL}).plan([aside]).targets
 
 
+@pytest.mark.parametrize("mode", ["hosting_default", "none-of-it"])
+def test_a_network_may_have_any_name(mode: str) -> None:
+    """It is no mode."""
+    assert fault({"port": 1}).plan([container().model_copy(update={"network_mode": mode})]).targets
+
+
 @pytest.mark.parametrize(
     "state",
     ["running", "paused", "restarting", "exited", "created"],

@@ -93,6 +93,13 @@ def test_a_network_of_others_is_refused(mode: str, whose: str) -> None:
         planned(partition(between=["a", "b"]), Surroundings(targets={"a": (A,), "b": (odd,)}))
 
 
+def test_a_network_may_have_any_name() -> None:
+    """Compose names one after its project, which may be called `hosting`."""
+    there = container("b", "10.0.0.9", mode="hosting_default")
+    plan = planned(partition(between=["a", "b"]), Surroundings(targets={"a": (A,), "b": (there,)}))
+    assert [target.name for target in plan.targets] == ["a", "b"]
+
+
 def test_without_an_address_on_the_other_side_there_is_nothing_to_cut() -> None:
     """It is not called effective when nobody is there."""
     plan = planned(partition(between=["a", "b"]), Surroundings(targets={"a": (A,), "b": (container("b"),)}))
