@@ -1,6 +1,7 @@
 """Faults of the disk on the real engine, measured by the kernel's accounting and by tools inside the container."""
 
 import shutil
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.helper_image import HelperImage
+from actors.docker.programs import fill, limits
+from actors.docker.programs.crash import started
+from actors.docker.programs.limits import Failed
+from actors.docker.programs.load_target import Target
 from coordinator import __version__
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import FAULT, MARK, Outcome
@@ -160,6 +165,39 @@ def test_it_is_given_back_while_the_container_is_down_or_gone(
     finally:
         docker("rm", "--force", target.id)
         docker("volume", "rm", "--force", volume)
+
+
+def test_what_is_only_starting_is_left_alone(
+    containers: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of the container's cgroup that has no mounts of its own yet: nothing is made nor removed where it is,
+    which is this machine, and neither is said to be done. With its own mounts it is gone to.
+    """
+    monkeypatch.setattr(limits, "GROUPS", "/sys/fs/cgroup")
+    target = containers.run("starting")
+    own = limits.main_process(target.id)
+    assert own is not None
+    there = tmp_path / ".tc-f2.fill"
+    there.touch()
+    with subprocess.Popen(["unshare", "--mount", "sleep", "600"]) as process:
+        try:
+            for group in Target(target.id).groups:
+                group.join(process.pid)
+            early = limits.Process(started(process.pid), process.pid, own.cgroups)
+            monkeypatch.setattr(limits, "main_process", lambda _: early)
+            with pytest.raises(Failed, match="it is only starting"):
+                fill.put("f1", "8192", 8192, str(tmp_path), MARK, target.id)
+            with pytest.raises(Failed, match="it is only starting"):
+                fill.remove("f2", "?", str(tmp_path), target.id)
+            assert filling(tmp_path) == [there]
+        finally:
+            process.kill()
+    monkeypatch.setattr(limits, "main_process", lambda _: own)
+    fill.put("f1", "8192", 8192, "/", MARK, target.id)
+    upper = Path(target.look("{{.GraphDriver.Data.UpperDir}}"))
+    assert len(filling(upper)) == 1
+    fill.remove("f1", "?", "/", target.id)
+    assert filling(upper) == []
 
 
 def test_what_cannot_be_filled_is_refused(containers: Sandbox, engine: str) -> None:

@@ -257,7 +257,7 @@ def mount_namespace() -> None:
     if os.fork() == 0:
         told = ""
         try:
-            inside.enter(Process(outside, started(outside)))
+            inside.join(Process(outside, started(outside)))
         except limits.Failed as error:
             told = str(error)
         except OSError as error:

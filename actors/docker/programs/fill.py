@@ -150,7 +150,7 @@ def from_outside(within: str, name: str) -> None:
     engine = outside.engine()
 
     def act() -> None:
-        inside.enter(engine)
+        inside.join(engine)
         removed(within, name)
 
     apart(act, lambda _: None)

@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import struct
+import time
 from typing import Final, overload
 
 from actors.docker.programs.limits import Failed
@@ -18,13 +19,51 @@ from actors.docker.programs.load_target import Process
 CLONE_NEWNS: Final = 0x00020000
 PR_SET_PDEATHSIG: Final = 1
 CAPABILITY_VERSION: Final = 0x20080522
+TRIES: Final = 5
+PAUSE_S: Final = 0.01
+"""Between two looks at who started a container: a process that ends has children for an instant, and no root."""
+
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def enter(main: Process) -> None:
-    """Go to where a container's main process is, at its root. Raises Failed."""
+    """Go to where a container's main process is, at its root. Raises Failed, also where that is still the engine's: a
+    process is put into the container's cgroup before it has the container's mounts.
+    """
+    engines = root_of_starter(main)
+    join(main)
+    # Asked afterwards: whoever is there before the container's mounts are is taken along to them, and never back.
+    if root("/") == engines:
+        raise Failed("it is only starting: what it sees yet are the files of the engine's machine")
+
+
+def root_of_starter(main: Process) -> tuple[int, int] | None:
+    """The root of whoever started a container's main process: the engine's own. None where nobody who is seen here has
+    started it. Raises Failed.
+    """
+    why = None
+    for _ in range(TRIES):
+        try:
+            starter = main.parent()
+            found = root(f"/proc/{starter}/root") if starter else None
+            if main.parent() == starter:
+                return found
+        except OSError as error:  # whoever starts containers leaves them to another, and ends
+            why = error.strerror
+        time.sleep(PAUSE_S)
+    raise Failed(f"who started it cannot be seen: {why}")
+
+
+def root(path: str) -> tuple[int, int]:
+    """Device and inode of a folder, which tell it from all others. Raises OSError."""
+    found = os.stat(path)  # noqa: PTH116  # pathlib takes long to import
+    return found.st_dev, found.st_ino
+
+
+def join(process: Process) -> None:
+    """Go to where a process is, wherever that may be. Raises Failed."""
     try:
-        descriptor = main.mount_namespace()
+        descriptor = process.mount_namespace()
     except OSError as error:
         raise Failed(f"its mount namespace cannot be seen: {error.strerror}") from None
     try:
@@ -32,7 +71,7 @@ def enter(main: Process) -> None:
             raise Failed(f"its mount namespace cannot be entered: {os.strerror(ctypes.get_errno())}")
     finally:
         os.close(descriptor)
-    if not main.runs():
+    if not process.runs():
         raise Failed("it has ended")
 
 

@@ -130,6 +130,10 @@ class Process:
             return False
         return int(fields[STARTED]) == self._since and fields[0] not in "ZX"
 
+    def parent(self) -> int:
+        """The number of its parent, 0 where that is not seen here. Raises OSError when it is gone."""
+        return int(self.read("stat").rpartition(")")[2].split()[1])
+
     def read(self, name: str) -> str:
         """A file of its folder. Raises OSError when it is gone."""
         with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=self._folder), encoding="utf-8", errors="replace") as file:

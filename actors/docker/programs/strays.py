@@ -25,7 +25,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.docker.programs import inside, outside, running
 from actors.docker.programs.crash import cgroups, send, started
@@ -59,6 +59,14 @@ MARKED = 512
 Json = dict[str, Any]
 
 
+class Whose(NamedTuple):
+    """Whose files are meant; a process that sees them, and how to go to where it is."""
+
+    container: str
+    process: Process
+    enter: Callable[[Process], None]
+
+
 def main() -> int:
     """0 when it was done, 2 for wrong usage."""
     match sys.argv[1:]:
@@ -85,15 +93,17 @@ def look(folders: dict[str, list[str]]) -> Json:
         known = folders.get(container, [])
         if container in here:
             own = [folder for folder in known if is_own(folder)]
-            whose, act = here[container], partial(files, places(own, mounts(here[container])), guessed)
+            whose = Whose(container, here[container], inside.enter)
+            act = partial(files, places(own, mounts(whose.process)), guessed)
         else:
             ways = [folder for folder in known if not is_own(folder)]
-            whose, act = outside.engine(), partial(files, ways, partial(led, container))
-        seen, why = inside_of((container, whose), act, until)
+            whose, act = engine_for(container), partial(files, ways, partial(led, container))
+        seen, why = inside_of(whose, act, until)
         found += seen
         if why:
             unable.add(f"files of containers: {why}")
-        else:
+        elif whose.process.runs():
+            # One that has ended meanwhile may have done so before anything was seen.
             looked.append(container)
     return {"strays": found, "unable": sorted(unable), "looked": looked}
 
@@ -140,17 +150,22 @@ def mains() -> dict[str, Process]:
     return found
 
 
-def inside_of(whose: tuple[str, Process], act: Callable[[], Iterable[Json]], until: float) -> tuple[list[Json], str]:
+def engine_for(container: str) -> Whose:
+    """The engine's machine, where the files of a container are that does not run. Raises Failed."""
+    return Whose(container, outside.engine(), inside.join)
+
+
+def inside_of(whose: Whose, act: Callable[[], Iterable[Json]], until: float) -> tuple[list[Json], str]:
     """What `act` tells in the mount namespace of a container, as far as it comes to that until then (monotonic); and
     why that is not all. Done by a process that ends there.
     """
-    container, process = whose
+    container, process, enter = whose
     heard, said = os.pipe()
     pid = os.fork()
     if pid == 0:
         with os.fdopen(said, "wb", 0) as pipe:
             try:
-                inside.enter(process)
+                enter(process)
                 for each in act():
                     pipe.write(json.dumps({**each, "container": container}).encode() + b"\n")
                 error = ""
@@ -273,9 +288,10 @@ def remove(asked: list[Json]) -> list[Json]:
             if each["kind"] == "stressor":
                 kill(each)
             elif not is_own(each["folder"]):
-                _, error = inside_of((container, outside.engine()), partial(unlinked, each, outside.reached), until)
+                _, error = inside_of(engine_for(container), partial(unlinked, each, outside.reached), until)
             elif container in here:
-                _, error = inside_of((container, here[container]), partial(unlinked, each, inside.straight), until)
+                whose = Whose(container, here[container], inside.enter)
+                _, error = inside_of(whose, partial(unlinked, each, inside.straight), until)
             else:
                 error = "its container does not run any more"
         except (Failed, OSError) as failed:

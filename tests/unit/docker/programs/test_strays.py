@@ -124,17 +124,36 @@ def test_what_may_not_answer_is_looked_at_last() -> None:
     ]  # fmt: skip
 
 
-def own() -> tuple[str, Process]:
+def own() -> strays.Whose:
     """This process, in a container's place."""
-    return ID, Process(os.getpid(), started(os.getpid()))
+    return strays.Whose(ID, Process(os.getpid(), started(os.getpid())), lambda _: None)
 
 
 def test_the_mounts_of_a_process_are_read() -> None:
     """Of this one, as it is."""
-    assert "/" in strays.places([], strays.mounts(own()[1]))
+    assert "/" in strays.places([], strays.mounts(own().process))
 
 
 @pytest.mark.usefixtures("anywhere")
+def test_what_is_only_starting_was_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process at the root of whoever started it: what is there is the engine's, and stays. One that ends before it
+    was gone to was not looked into either, and that is nothing to tell.
+    """
+    path, gone = filled(tmp_path), "b" * 64
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process, subprocess.Popen(["sleep", "60"]) as ended:
+        here = {name: Process(each.pid, started(each.pid)) for name, each in ((ID, process), (gone, ended))}
+        ended.kill()
+        ended.wait()
+        monkeypatch.setattr(strays, "mains", lambda: here)
+        told = strays.look({ID: [str(tmp_path)]})
+        (found,) = strays.files([str(tmp_path)], strays.guessed)
+        (left,) = strays.remove([{**found, "container": ID}])
+    why = "it is only starting: what it sees yet are the files of the engine's machine"
+    assert [each for each in told["strays"] if each["kind"] == "file"] == []
+    assert (told["unable"], told["looked"], left["error"]) == ([f"files of containers: {why}"], [], why)
+    assert path.exists()
+
+
 def test_a_look_that_does_not_come_back_ends_in_time() -> None:
     """With what was found before, and where it was; who looked is killed."""
     pids = os.pipe()
@@ -151,7 +170,6 @@ def test_a_look_that_does_not_come_back_ends_in_time() -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.usefixtures("anywhere")
 def test_a_look_that_is_killed_is_told() -> None:
     """It saw not everything."""
 
@@ -162,7 +180,6 @@ def test_a_look_that_is_killed_is_told() -> None:
     assert strays.inside_of(own(), killed, time.monotonic() + 60) == ([], "who looked there was killed")
 
 
-@pytest.mark.usefixtures("anywhere")
 def test_a_look_that_ends_is_whole(tmp_path: Path) -> None:
     """All that there is, and nothing to say."""
     for number in range(300):
@@ -174,7 +191,7 @@ def test_a_look_that_ends_is_whole(tmp_path: Path) -> None:
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every mount namespace is this one."""
-    monkeypatch.setattr(inside, "enter", lambda _: None)
+    monkeypatch.setattr(inside, "join", lambda _: None)
 
 
 @pytest.mark.parametrize("words", [[], ["look"], ["remove"], ["x", "{}"]])
