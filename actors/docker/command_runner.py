@@ -36,6 +36,9 @@ TRAILING_S: Final = 1.0
 REMOVE_S: Final = 5.0
 """How long removing the helper of a killed command may take."""
 
+WAITING: Final = 32
+"""How many processes may wait for containers at once."""
+
 MASK: Final = "***"
 
 NOT_RUN: Final = 125
@@ -65,6 +68,7 @@ class _Kept:
 
 class DockerCommandRunner:
     """The CommandRunner of a real engine. `limit` processes run at once: more stall the event loop and gain nothing.
+    What waits for a container has places of its own, so that no undo waits for somebody's grace period.
 
     `secrets` gives the value of a secret by name, or raises MissingSecret. Helpers run `helper_image`, labelled with
     `instance`. Every deadline is `slowness` times as long as the command says.
@@ -87,6 +91,7 @@ class DockerCommandRunner:
         self._endpoint = endpoint
         self._secrets = secrets
         self._limiter = anyio.CapacityLimiter(limit)
+        self._waiting = anyio.CapacityLimiter(WAITING)
         self._helper_image = helper_image
         self._host = host
         self._instance = instance
@@ -196,7 +201,7 @@ class DockerCommandRunner:
     async def _run(self, command: DockerCommand, on_host: Sequence[str] = ()) -> Outcome:
         """Through docker, or `on_host`: the program that does the same from here."""
         environ, values = self._environment(command)
-        async with self._limiter:
+        async with self._waiting if command.waits else self._limiter:
             with action("docker:command", argv=command.shown() if command.argv else shlex.join(on_host)) as log:
                 started = anyio.current_time()
                 exit_code, streams, timed_out = await self._run_process(

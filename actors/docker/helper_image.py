@@ -178,16 +178,20 @@ class HelperImage:
         why_not = await self._unbuildable(runner)
         if why_not:
             raise AbilityMissing(why_not)
-        with tempfile.NamedTemporaryFile(prefix="test-coordinator-helper-", suffix=".tar") as file:
-            await anyio.to_thread.run_sync(_write_root, file.name)
-            changes = (
-                f"LABEL {LABEL_IMAGE} {LABEL_PROGRAMS}={fingerprint()} {LABEL_TOOLS}={'+'.join(tools()) or 'none'}",
-                "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-                'CMD ["python3", "-c", "print(\'test-coordinator: this image is for helpers alone\')"]',
-            )
-            options = [part for change in changes for part in ("--change", change)]
-            command = DockerCommand(argv=("import", *options, file.name, self._name), deadline_s=BUILD_DEADLINE_S)
-            built = await runner.run(command)
+        changes = (
+            f"LABEL {LABEL_IMAGE} {LABEL_PROGRAMS}={fingerprint()} {LABEL_TOOLS}={'+'.join(tools()) or 'none'}",
+            "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            'CMD ["python3", "-c", "print(\'test-coordinator: this image is for helpers alone\')"]',
+        )
+        options = [part for change in changes for part in ("--change", change)]
+        try:
+            with tempfile.NamedTemporaryFile(prefix="test-coordinator-helper-", suffix=".tar") as file:
+                await anyio.to_thread.run_sync(_write_root, file.name)
+                command = DockerCommand(argv=("import", *options, file.name, self._name), deadline_s=BUILD_DEADLINE_S)
+                built = await runner.run(command)
+        except OSError as error:
+            why = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+            raise AbilityMissing(f"helper image {self._name}: it could not be written here: {why}") from None
         if not built.ok:
             raise AbilityMissing(f"helper image {self._name}: `docker import` failed: {_last_line(built.stderr)}")
         # Those that bore the name before. Unused ones alone go, and what becomes of them concerns nobody.
@@ -247,7 +251,8 @@ def _add_executables(tar: tarfile.TarFile) -> None:
     for table in DISTRIBUTIONS:
         tar.add(table, _inside(table))
     programs = [str(path) for path in (EXECUTABLE, *tools().values())]
-    listed = subprocess.run(["ldd", *programs, *modules], check=True, capture_output=True, text=True).stdout
+    # It fails where one of them needs no library, and lists those of the others.
+    listed = subprocess.run(["ldd", *programs, *modules], check=False, capture_output=True, text=True).stdout
     # Two forms: `libz.so.1 => /lib/libz.so.1 (0x…)` and, for the loader, `/lib64/ld-linux-x86-64.so.2 (0x…)`.
     for library in sorted(set(re.findall(r"(?:=>\s+|^\s+)(/\S+) \(0x", listed, flags=re.MULTILINE))):
         tar.add(os.path.realpath(library), _inside(Path(library)))

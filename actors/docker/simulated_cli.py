@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_GRACE_S: Final = 10.0
 PROCESSES: Final = 4
-"""As many as the real runner lets run at once."""
+WAITING: Final = 32
+"""As many as the real runner lets run at once, of those that do not wait for a container and of those that do."""
 
 GRACE: Final = frozenset({"-t", "--time", "--timeout"})
 SIGNAL: Final = frozenset({"-s", "--signal"})
@@ -39,6 +40,7 @@ class SimulatedRunner:
         self._engine = engine
         self._secrets = secrets
         self._limiter = anyio.CapacityLimiter(PROCESSES)
+        self._waiting = anyio.CapacityLimiter(WAITING)
         self._verbs: Mapping[str, Callable[[list[str], Console], Awaitable[None]]] = {
             "pause": self._pause,
             "unpause": self._unpause,
@@ -60,7 +62,7 @@ class SimulatedRunner:
         if isinstance(command, HttpCommand):
             return await self._call(command)
         console = Console()
-        async with self._limiter:
+        async with self._waiting if command.waits else self._limiter:
             with action("docker:command", argv=command.shown()) as log:
                 started = anyio.current_time()
                 with anyio.move_on_after(command.deadline_s) as deadline:

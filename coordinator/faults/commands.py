@@ -112,6 +112,11 @@ class DockerCommand(Value):
         return tuple(entry.secret for entry in self.env if entry.secret)
 
     @property
+    def waits(self) -> bool:
+        """Whether it may wait long for what goes on in a container: a grace period, a program."""
+        return self.argv[:1] in {("stop",), ("restart",), ("exec",)}
+
+    @property
     def of_helper(self) -> bool:
         """Whether it runs a helper container."""
         return HELPER_IMAGE in self.argv

@@ -171,6 +171,20 @@ async def test_at_most_four_at_once_and_waiting_does_not_count(program: Program)
     assert max(outcome.duration_s for outcome in outcomes) < sum(outcome.duration_s for outcome in outcomes) / 3
 
 
+async def test_nobody_waits_for_what_waits_for_containers(program: Program) -> None:
+    """Four that stop in their grace period, and four programs: an undo is run meanwhile."""
+    runner = program.runner('echo "$3" >> "$0.ran"; if [ "$3" != unpause ]; then sleep 60; fi')
+    waits = [DockerCommand(argv=(verb, "x")) for verb in ("stop", "exec") for _ in range(4)]
+    async with anyio.create_task_group() as tasks:
+        for command in waits:
+            tasks.start_soon(runner.run, command)
+        with anyio.fail_after(20):
+            while len((await program.wait_for("docker.ran")).split()) < len(waits):  # noqa: ASYNC110  # processes
+                await anyio.sleep(0.01)
+            assert (await runner.run(DockerCommand(argv=("unpause", "x")))).ok
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_helper_gets_its_image_a_name_and_a_label(program: Program) -> None:
     """The image stands in its place by id, which is never pulled, and each helper has a name of its own."""
     runner = program.helping("")

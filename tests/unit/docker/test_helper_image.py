@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import subprocess
 import sys
@@ -136,6 +137,17 @@ async def test_another_machines_engine_cannot_run_this_python(outside: Path) -> 
         await image.known(table)
     assert table.imported == []
     assert await HelperImage("", "1.0", outside).trouble(Table({})) == ""
+
+
+async def test_a_full_disk_is_an_image_that_is_missing(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which whoever undoes can tell, and goes on with the rest."""
+
+    def full(target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", target)
+
+    monkeypatch.setattr(helper_image, "_write_root", full)
+    with pytest.raises(AbilityMissing, match=r"could not be written here: No space left on device: /.*helper-.*tar"):
+        await HelperImage("", "1.0", mounts=outside).known(Table({}))
 
 
 async def test_what_was_built_before_a_tool_was_there_is_built_anew(
