@@ -4,12 +4,12 @@ executions go on while it is down.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import anyio
 
-from coordinator.errors import EngineUnreachable
+from coordinator.errors import EngineUnreachable, leaves
 from coordinator.faults.facts import EngineEvent, EngineInfo
 from coordinator.logging import log
 from coordinator.ports import EngineFacts
@@ -54,7 +54,7 @@ class ChaosActor:
             try:
                 await self._follow_once(life)
             except* EngineUnreachable as errors:
-                reason = next(_texts(errors))
+                reason = str(next(leaves(errors)))
             self._down(reason, life)
             life.ready()
             await anyio.sleep(self._pause)
@@ -102,11 +102,3 @@ class ChaosActor:
             log("engine:unreachable", "WARNING", reason=reason)
         self.status = f"degraded: {reason}"
         life.degraded(f"docker: {reason}")
-
-
-def _texts(group: BaseExceptionGroup[EngineUnreachable]) -> Iterator[str]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _texts(error)
-        else:
-            yield str(error)

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from actors.docker.command_runner import DockerCommandRunner
 from actors.docker.session import Session
-from coordinator.errors import AbilityMissing, EngineUnreachable
+from coordinator.errors import AbilityMissing, CoordinatorError, EngineUnreachable
 from coordinator.faults.commands import Command, DockerCommand, HttpCommand, Outcome
 from coordinator.identity import LABEL_EXECUTION
 from coordinator.logging import action, log
@@ -83,9 +83,19 @@ class NamespaceHands:
             command.place: command for command in commands if isinstance(command, DockerCommand) and command.place
         }
         await self._look({command.namespace for command in places.values() if command.namespace})
+        failed: list[CoordinatorError] = []
+
+        async def opened(command: DockerCommand) -> None:
+            try:
+                await self._session(command)
+            except (AbilityMissing, EngineUnreachable) as error:
+                failed.append(error)
+
         async with anyio.create_task_group() as group:
             for command in places.values():
-                group.start_soon(self._session, command)
+                group.start_soon(opened, command)
+        if failed:
+            raise failed[0]
 
     async def _look(self, containers: Collection[str]) -> None:
         """See which run of each is up: a helper stays in the network of the run that it joined, whatever comes after.

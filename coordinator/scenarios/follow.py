@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from coordinator.errors import EngineUnreachable, Refused
+from coordinator.errors import AbilityMissing, EngineUnreachable, MissingSecret, Refused
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.looks import UP, Detached, RunEnded, StateIs, Succeeded, seen
 from coordinator.faults.model import FaultPlan, Surroundings, TargetPlan
@@ -119,7 +119,7 @@ class _Following:
         """Since when it does not hold, on the monotonic clock, by container id."""
 
     async def look(self) -> None:
-        """Once. Raises EngineUnreachable, Refused."""
+        """Once. Raises EngineUnreachable, Refused, LedgerUnavailable."""
         injection = self._injection
         looked_at = injection.tools.clock.now()
         around = await injection.look_around()
@@ -174,10 +174,17 @@ class _Following:
         plan = injection.planned(containers, around)
         if not plan.targets:
             return
-        plan = await injection.made_ready(plan)
+        try:
+            plan = await injection.made_ready(plan)
+        except (AbilityMissing, MissingSecret) as error:
+            for target in plan.targets:
+                injection.tell("fault_not_reapplied", str(error), fault=injection.id, target=target.name)
+            return
         row, ids = injection.armed_row, {target.container_id for target in plan.targets}
         undos = (*(undo for undo in row.undos if undo.container_id not in ids), *plan.undos)
-        await injection.save(row.model_copy(update={"undos": undos, "unsettled": tuple(sorted(ids))}))
+        await injection.save(
+            row.model_copy(update={"undos": undos, "unsettled": tuple(sorted({*row.unsettled, *ids}))})
+        )
         injection.plan = FaultPlan(
             targets=(*(each for each in injection.plan.targets if each.container_id not in ids), *plan.targets)
         )
@@ -187,10 +194,11 @@ class _Following:
         watch = Watch(injection.tools.facts, injection.tools.clock, plan.targets, ran, fired_at, looked_at)
         effects = await watch.effects()
         over = {target.container_id for target in plan.targets if refused(target, ran)}
-        unseen = tuple(sorted(ids - effects.keys() - over - watch.spared.keys()))
         row = injection.armed_row
+        unseen = ids - effects.keys() - over - watch.spared.keys()
+        unsettled = tuple(sorted(set(row.unsettled) - ids | unseen))
         undos = tuple(undo.left() if undo.container_id in watch.spared else undo for undo in row.undos)
-        await injection.save(row.model_copy(update={"undos": undos, "unsettled": unseen}))
+        await injection.save(row.model_copy(update={"undos": undos, "unsettled": unsettled}))
         failed = next((failure_text(outcome) for outcome in outcomes if not outcome.ok), "no effect was seen")
         for target in plan.targets:
             if target.container_id not in effects:

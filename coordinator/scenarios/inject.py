@@ -15,7 +15,7 @@ from typing import Final
 
 import anyio
 
-from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavailable
+from coordinator.errors import CoordinatorError, InvariantBroken, LedgerUnavailable, leaves
 from coordinator.faults.commands import FAULT, MARK, Command, Outcome, batch
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import DOWN
@@ -129,8 +129,8 @@ class Injection:
                     await self._hold(time)
                     following.cancel_scope.cancel(reason="held to the end")
                 self._ended_alone = not time.over
-            except CoordinatorError as error:
-                self.fail(f"{self.spec.type} on {self.spec.aimed_at}: {error}")
+            except* CoordinatorError as errors:
+                self.fail(f"{self.spec.type} on {self.spec.aimed_at}: {next(leaves(errors))}")
             finally:
                 self.armed.set()
                 try:

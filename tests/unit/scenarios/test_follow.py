@@ -5,12 +5,15 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from coordinator.errors import LedgerUnavailable
 from coordinator.faults.commands import Command, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.looks import LATE_S
 from coordinator.faults.stress import CpuStress
 from coordinator.record import Execution, FaultState, UndoState, Verdict
+from coordinator.scenarios import inject
 from coordinator.scenarios.follow import what_happened
+from coordinator.scenarios.inject import Injection
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
@@ -126,6 +129,56 @@ async def test_what_a_helper_refused_on_the_next_run_is_not_waited_for(exit_code
         assert (told(execution, "fault_not_reapplied"), execution.undo) == (["no"], UndoState.COMPLETE)
         at = {entry.event: entry.offset_s for entry in execution.timeline}
         assert (at["fault_undone"] - at["phase_started"] - 10.0 > LATE_S) is waited_for
+
+
+async def test_what_did_not_show_on_one_run_is_owed_whatever_becomes_of_others() -> None:
+    """A pause that hung may come about later: also when another target was hit again meanwhile, and that was seen."""
+    async with fleet("a", "b") as made:
+        a = made.engine.state.find("a").id
+        pauses: list[Command] = []
+
+        class Hung:
+            """The second pause of a is killed and leaves no trace yet."""
+
+            async def run(self, command: Command) -> Outcome:
+                if command.argv[0] == "pause" and a in command.argv:
+                    pauses.append(command)
+                    if len(pauses) == 2:
+                        return Outcome(exit_code=None, timed_out=True)
+                return await made.engine.runner.run(command)
+
+        made.runner.runner = Hung()
+        fault = "type: container_pause, target: both, on_target_restart: reapply"
+        text = scenario(fault).replace("{a: {names: [a]}, b: {names: [b]}}", "{both: {names: [a, b]}}")
+        text = text.replace("10s", "60s")
+        owed: list[tuple[str, ...]] = []
+
+        async def watched() -> None:
+            while True:
+                await anyio.sleep(1)
+                owed.extend(row.unsettled for row in await made.rows())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(watched)
+            await played(made, text, (4.0, "restart", "a"), (30.0, "restart", "b"))
+            group.cancel_scope.cancel()
+        first = owed.index((a,))
+        assert all(a in each for each in owed[first:-1])
+
+
+async def test_what_cannot_be_followed_ends_the_execution_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its undo has taken its time: nothing goes on to be broken for a verdict that is known."""
+
+    async def lost(injection: Injection) -> None:
+        await injection.moved.wait()
+        raise LedgerUnavailable("no room")
+
+    monkeypatch.setattr(inject, "follow", lost)
+    async with fleet("a", "b") as made:
+        execution = await played(made, scenario(PAUSE), (4.0, "restart", "a"))
+
+        assert (execution.verdict, execution.reason) == (Verdict.ERROR, "container_pause on a: no room")
+        assert execution.undo is UndoState.COMPLETE
 
 
 async def test_what_somebody_put_back_is_not_broken_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from coordinator.ports import Tell
 from coordinator.record import FaultState, UndoState, Verdict
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
+from tests.unit.scenarios.test_follow import played, scenario, told
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +41,8 @@ class Handy:
 
     made: Fleet
     calls: list[str]
-    missing: bool
+    times: float
+    """How often the image is there."""
 
     async def run(self, command: Command) -> Outcome:
         return await self.made.runner.run(command)
@@ -50,16 +53,16 @@ class Handy:
     async def ready(self, commands: Collection[Command]) -> None:
         if any(command.of_helper for command in commands):
             self.calls.append("ready")
-            if self.missing:
+            if self.calls.count("ready") > self.times:
                 raise AbilityMissing("no helper image")
 
 
-def with_hands(made: Fleet, calls: list[str], *, missing: bool = False) -> None:
+def with_hands(made: Fleet, calls: list[str], *, times: float = math.inf) -> None:
     """Note when helpers are to be ready, beside what is run."""
 
     @asynccontextmanager
     async def hands(execution_id: str) -> AsyncIterator[Handy]:
-        yield Handy(made, calls, missing)
+        yield Handy(made, calls, times)
 
     async def noted(command: Command) -> None:
         calls.append(" ".join(command.argv[:2] if command.argv[0] == "volume" else command.argv[:1]))
@@ -105,7 +108,7 @@ async def test_without_an_image_nothing_is_hit() -> None:
     """The verdict is error with the reason, no fault was armed, and the locks are released."""
     calls: list[str] = []
     async with fleet("db", "web") as made:
-        with_hands(made, calls, missing=True)
+        with_hands(made, calls, times=0)
         execution = await made.play(SCENARIO)
 
         assert (execution.verdict, execution.reason) == (Verdict.ERROR, "no helper image")
@@ -114,11 +117,22 @@ async def test_without_an_image_nothing_is_hit() -> None:
         assert made.engine.state.volumes == {}
 
 
+async def test_without_an_image_nothing_is_hit_again() -> None:
+    """It is told why, and the execution goes on."""
+    async with fleet("a", "b") as made:
+        with_hands(made, [], times=2)
+        fault = "type: cpu_limit, target: a, cpus: 1, on_target_restart: reapply"
+        execution = await played(made, scenario(fault), (4.0, "restart", "a"))
+
+        assert set(told(execution, "fault_not_reapplied")) == {"no helper image"}
+        assert (execution.verdict, execution.undo) == (Verdict.PASSED, UndoState.COMPLETE), execution.reason
+
+
 async def test_other_faults_need_no_image() -> None:
     """A scenario without a fault done by a helper does not ask for the image."""
     calls: list[str] = []
     async with fleet("db", "web") as made:
-        with_hands(made, calls, missing=True)
+        with_hands(made, calls, times=0)
         execution = await made.play(SCENARIO.replace("container_crash", "container_kill"))
 
         assert "ready" not in calls
