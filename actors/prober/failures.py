@@ -63,8 +63,8 @@ def timed_out(timeout_s: float) -> Reading:
 
 
 def shortened(text: str) -> str:
-    """One line of at most MAX_ERROR characters."""
-    line = " ".join(text.split())
+    """One line of at most MAX_ERROR characters; JSON may hold halves of characters, which no file takes."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= MAX_ERROR else line[: MAX_ERROR - 1] + "…"
 
 
