@@ -106,7 +106,7 @@ class Journal:
         async with self._writing:
             while self._unwritten:
                 entry = self._unwritten[0]
-                # Cancelled half-way it might be on disk and still be written once more.
+                # Cancelled half-way, or after the deadline, it may be on disk and still be written once more.
                 with anyio.move_on_after(LEDGER_PATIENCE_S, shield=True):
                     try:
                         await self._ledger.append_timeline(self._execution.id, entry)

@@ -276,7 +276,7 @@ class Samplers:
     async def _flush(self) -> None:
         """Hand on every settled row, of all probes side by side, so that the ledger writes them in few transactions.
 
-        Shielded: a chunk half taken would be given twice.
+        Shielded: a chunk that is cut off half taken is given twice, as is one that is taken only after the deadline.
         """
         failed: list[str] = []
         with anyio.move_on_after(FLUSH_DEADLINE_S, shield=True) as deadline:
