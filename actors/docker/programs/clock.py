@@ -1,7 +1,7 @@
 """Has the processes of the container named by its id tell another time than the kernel does, and the kernel's again.
 
-    clock.py put FAULT realtime OFFSET_NS CONTAINER_ID    every process of it does when this ends with 0
-    clock.py remove FAULT|all CONTAINER_ID                none does any more, byte for byte, when this ends with 0
+    clock.py put FAULT realtime OFFSET_NS MARK CONTAINER_ID    every process of it does when this ends with 0
+    clock.py remove FAULT|all CONTAINER_ID                     none does any more, byte for byte, when this ends with 0
 
 Changes the code that the kernel puts into every process for asking the time, in each process that there is; what a
 process makes of itself by fork has it as well, and what it becomes by exec has the kernel's own again. Nothing is kept:
@@ -24,11 +24,13 @@ from typing import NamedTuple
 
 from actors.docker.programs import limits, vdso
 from actors.docker.programs.limits import USAGE, Failed, done, known
+from actors.docker.programs.pending import end_puts
+from actors.docker.programs.running import in_time
 from actors.docker.programs.signals import living
 from actors.docker.programs.tracing import Gone, Held, Unstoppable, held
 
 MACHINE = "x86_64"
-USED = "usage: clock.py put FAULT realtime OFFSET_NS CONTAINER_ID | remove FAULT CONTAINER_ID\n"
+USED = "usage: clock.py put FAULT realtime OFFSET_NS MARK CONTAINER_ID | remove FAULT CONTAINER_ID\n"
 PASSES = 20
 """How often it is looked for processes that were made meanwhile by one that was not changed yet."""
 
@@ -175,8 +177,9 @@ def restored(pid: int, own: bytes, tag: bytes, *, frozen: bool, last: bool) -> b
 # ---------------------------------------------------------------- a container
 
 
-def put(fault: str, offset_ns: int, container: str) -> None:
+def put(fault: str, offset_ns: int, mark: str, container: str) -> None:
     """Change every process, once more for what was made meanwhile. Raises Failed, and then none is changed."""
+    in_time(mark)
     own = pristine()
     try:
         patch = vdso.patch(own, fault, offset_ns)
@@ -189,13 +192,19 @@ def put(fault: str, offset_ns: int, container: str) -> None:
             if not any(each(numbers(container), lambda pid: skew(pid, own, patch))):
                 return
     except Failed:
-        remove(fault, container)
+        undo(fault, container)
         raise
-    remove(fault, container)
+    undo(fault, container)
     raise Failed("it makes processes faster than they can be changed")
 
 
 def remove(fault: str, container: str) -> None:
+    """Put every process back, and have nobody change any more. Raises Failed."""
+    end_puts("clock.py", fault, container)
+    undo(fault, container)
+
+
+def undo(fault: str, container: str) -> None:
     """Put every process back, once more for what was made meanwhile. Raises Failed."""
     tag = vdso.MAGIC if fault == limits.ALL else vdso.tag(fault)
     try:
@@ -281,8 +290,8 @@ def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
     container = sys.argv[-1]
     match sys.argv[1:]:
-        case ["put", fault, "realtime", offset, _] if known(container) and offset.removeprefix("-").isdigit():
-            work = partial(put, fault, int(offset), container)
+        case ["put", fault, "realtime", offset, mark, _] if known(container) and offset.removeprefix("-").isdigit():
+            work = partial(put, fault, int(offset), mark, container)
         case ["remove", fault, _] if known(container):
             work = partial(remove, fault, container)
         case _:

@@ -26,7 +26,9 @@ from functools import partial
 from actors.docker.programs import inside, limits, outside
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, done, known
 from actors.docker.programs.load_target import Process, Target, memory_of_host
+from actors.docker.programs.pending import end_puts
 from actors.docker.programs.room import room, wanted
+from actors.docker.programs.running import in_time
 
 FAULT = re.compile(r"[0-9a-f-]{1,64}")
 VALUE = re.compile(r"\d+|\d+(\.\d+)?(e-\d+)?%")
@@ -42,6 +44,7 @@ KILLED = "what fills it was killed, not the container: its memory has no room fo
 
 def put(fault: str, value: str, cap: int, path: str, mark: str, container: str) -> None:
     """Take the room, all or nothing. Raises Failed."""
+    in_time(mark)
     target = Target(container)
     process = process_of(target.pid, target.since)
     go_read, go = os.pipe()
@@ -128,7 +131,8 @@ def grow(file: int, size: int) -> None:
 
 
 def remove(fault: str, within: str, path: str, container: str) -> None:
-    """From inside where the container runs, else from where its files are. Raises Failed."""
+    """From inside where the container runs, else from where its files are; nobody makes it any more. Raises Failed."""
+    end_puts("fill.py", fault, container)
     main = limits.main_process(container)
     name = f".tc-{fault}.fill"
     if main is None:

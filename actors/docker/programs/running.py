@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -59,24 +59,40 @@ def expires(mark: str) -> float:
     return 0.0
 
 
+def in_time(mark: str) -> None:
+    """Raises Failed where the deadline in a mark is past: nobody takes back any more what is put now."""
+    if 0.0 < expires(mark) <= time.time():
+        raise Failed("its deadline is past")
+
+
 def remove(fault: str, container: str) -> None:
     """Kill all of this fault in this container, what is only about to start them as well. Raises Failed."""
-    end = time.monotonic() + GONE_S
-    while left := [pid for pid in stressors(fault, container) if not dying(pid)]:
+    end("stressor", lambda: stressors(fault, container), lambda pid: ours(pid, fault, container))
+
+
+def end(what: str, found: Callable[[], list[int]], still: Callable[[int], bool]) -> None:
+    """Kill all that is found, each only where it is `still` what is meant, until nothing is. Raises Failed."""
+    until = time.monotonic() + GONE_S
+    while left := [pid for pid in found() if not dying(pid)]:
         for pid in left:
             try:
-                send(pid, signal.SIGKILL, partial(ours, pid, fault, container))
+                send(pid, signal.SIGKILL, partial(still, pid))
             except OSError as error:
-                raise Failed(f"stressor {pid} could not be killed: {error.strerror}") from None
-        if time.monotonic() > end:
-            raise Failed(f"stressors still run after they were killed: {', '.join(map(str, left))}")
+                raise Failed(f"{what} {pid} could not be killed: {error.strerror}") from None
+        if time.monotonic() > until:
+            raise Failed(f"{what}s still run after they were killed: {', '.join(map(str, left))}")
         time.sleep(0.01)
 
 
 def stressors(fault: str, container: str) -> list[int]:
     """The processes of this fault in this container, but for this one."""
+    return [pid for pid in others() if ours(pid, fault, container)]
+
+
+def others() -> list[int]:
+    """Every process but this one."""
     numbers = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  # pathlib is slow to import
-    return [pid for pid in numbers if pid != os.getpid() and ours(pid, fault, container)]
+    return [pid for pid in numbers if pid != os.getpid()]
 
 
 def ours(pid: int, fault: str, container: str) -> bool:
@@ -87,12 +103,16 @@ def ours(pid: int, fault: str, container: str) -> bool:
 
 def asked(pid: int) -> Asked | None:
     """What a process was asked for, where it is a stressor of ours or starts one."""
+    return asked_in(words_of(pid))
+
+
+def words_of(pid: int) -> list[str]:
+    """Its command line; empty where it has ended."""
     try:
         with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
-            words = file.read().split("\0")[:-1]
+            return file.read().split("\0")[:-1]
     except OSError:
-        return None
-    return asked_in(words)
+        return []
 
 
 def asked_in(words: Sequence[str]) -> Asked | None:

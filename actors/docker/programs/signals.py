@@ -28,7 +28,8 @@ from typing import NamedTuple
 from actors.docker.programs import limits
 from actors.docker.programs.crash import NOT_SEEN, STARTED, cgroup_of, cgroups, send
 from actors.docker.programs.limits import USAGE, Failed, done, known
-from actors.docker.programs.running import asked_in
+from actors.docker.programs.pending import end_puts
+from actors.docker.programs.running import asked_in, in_time
 
 USED = "usage: signals.py kill BY TEXT SIGNAL ID | put FAULT BY TEXT MARK ID | remove FAULT ID\n"
 KEPT = "frozen."
@@ -153,13 +154,14 @@ def signalled(pid: int, since: int, number: int, container: str) -> bool:
 
 def put(fault: str, by: str, text: str, mark: str, container: str) -> None:
     """Stop all that match and are not stopped yet. Raises Failed, and then none is stopped by this fault."""
+    in_time(mark)
     where = limits.group(container, HIERARCHY)
     if where is None:
         raise Failed(NOT_SEEN)
     try:
         stop(where, fault, (by, text, mark), container)
     except Failed:
-        remove(fault, container)
+        undo(fault, container)
         raise
 
 
@@ -187,6 +189,12 @@ def kept(where: limits.Group, fault: str) -> list[tuple[int, int]]:
 
 
 def remove(fault: str, container: str) -> None:
+    """Let go on what this fault stopped, and have nobody stop any more. Raises Failed."""
+    end_puts("signals.py", fault, container)
+    undo(fault, container)
+
+
+def undo(fault: str, container: str) -> None:
     """Let go on what this fault stopped, and nothing else. Raises Failed."""
     where = limits.group(container, HIERARCHY)
     faults = [] if where is None else [kind.removeprefix(KEPT) for kind in where.kinds(KEPT)]

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from coordinator.faults.clock import CLOCK_PROGRAM
-from coordinator.faults.commands import FAULT
+from coordinator.faults.commands import FAULT, MARK
 from coordinator.faults.looks import Succeeded
 from tests.unit.faults.test_limits import container, fault
 
@@ -17,10 +17,10 @@ from tests.unit.faults.test_limits import container, fault
 )
 def test_a_helper_skews_it_and_puts_it_back(offset: str, asked: str) -> None:
     """In nanoseconds, under the fault's id; the helper may trace others, and nothing more."""
-    (target,) = fault(type="clock_skew", offset=offset).plan([container()]).filled({FAULT: "f-1"}).targets
+    (target,) = fault(type="clock_skew", offset=offset).plan([container()]).filled({FAULT: "f-1", MARK: "m"}).targets
 
     program = target.inject.argv.index(CLOCK_PROGRAM)
-    assert target.inject.argv[program + 1 :] == ("put", "f-1", "realtime", asked, "c" * 64)
+    assert target.inject.argv[program + 1 :] == ("put", "f-1", "realtime", asked, "m", "c" * 64)
     assert target.undo is not None
     assert target.undo.command.argv[program + 1 :] == ("remove", "f-1", "c" * 64)
     rights = [word for word in target.inject.argv[:program] if word.replace("_", "").isalpha() and word.isupper()]

@@ -21,6 +21,7 @@ from actors.docker.programs.tracing import held
 ID = "0123456789ab" * 5
 LINES = f"0::/docker/{ID}"
 PROGRAM = Path(clock.__file__)
+MARK = "fault=f1 expires=9999999999"
 HOUR_NS = 3600 * 10**9
 CLOSE_NS = 10_000_000
 
@@ -43,7 +44,7 @@ from actors.docker.programs import clock, limits, signals
 pid, container = int(sys.argv[1]), sys.argv[2]
 signals.cgroups = limits.cgroups = lambda: {pid: f"0::/docker/{container}"}
 try:
-    clock.put("f1", 1000, container)
+    clock.put("f1", 1000, "m", container)
 except limits.Failed as error:
     print(error)
 clock.remove("f1", container)
@@ -111,8 +112,8 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inside]:
 def test_a_clock_is_off_by_what_is_asked_and_right_again(inside: Inside, offset_ns: int) -> None:
     """To 10 ms, and in both ways of asking alike, while threads ask without end; afterwards byte for byte."""
     for _ in range(3):
-        clock.put("f1", offset_ns, ID)
-        clock.put("f1", offset_ns, ID)
+        clock.put("f1", offset_ns, MARK, ID)
+        clock.put("f1", offset_ns, MARK, ID)
         off, between = inside.off()
         assert abs(off - offset_ns) < CLOSE_NS
         assert between in {0, 1}
@@ -126,16 +127,16 @@ def test_a_clock_is_off_by_what_is_asked_and_right_again(inside: Inside, offset_
 
 def test_whoever_knows_no_fault_puts_it_right(inside: Inside) -> None:
     """Of whichever fault."""
-    clock.put("f1", HOUR_NS, ID)
+    clock.put("f1", HOUR_NS, MARK, ID)
     clock.remove("all", ID)
     assert inside.own()
 
 
 def test_a_second_fault_is_refused_and_the_first_stays(inside: Inside) -> None:
     """A clock is skewed once at a time."""
-    clock.put("f1", HOUR_NS, ID)
+    clock.put("f1", HOUR_NS, MARK, ID)
     with pytest.raises(Failed, match="is skewed by another fault already"):
-        clock.put("f2", 2 * HOUR_NS, ID)
+        clock.put("f2", 2 * HOUR_NS, MARK, ID)
     assert abs(inside.off()[0] - HOUR_NS) < CLOSE_NS
     clock.remove("f1", ID)
     assert inside.own()
@@ -182,7 +183,7 @@ def test_where_one_process_cannot_be_changed_none_is(inside: Inside) -> None:
         memory.seek(there.stop - 8)
         memory.write(b"somebody")
     with pytest.raises(Failed, match="somebody else uses the room"):
-        clock.put("f1", HOUR_NS, ID)
+        clock.put("f1", HOUR_NS, MARK, ID)
     assert abs(inside.off()[0]) < CLOSE_NS
     assert code(inside.processes[0].pid) == clock.pristine()
     assert code(other.pid)[-8:] == b"somebody"
@@ -193,7 +194,7 @@ def test_a_stopped_process_stays_stopped_and_a_signal_is_delivered(inside: Insid
     process = inside.processes[0]
     process.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-    clock.put("f1", HOUR_NS, ID)
+    clock.put("f1", HOUR_NS, MARK, ID)
     clock.remove("f1", ID)
     found = signals.look(process.pid)
     assert found is not None
@@ -221,7 +222,7 @@ def test_other_machines_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch)
     here = os.uname()
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((*here[:4], "aarch64")))
     with pytest.raises(Failed, match="on x86_64 alone; this machine is aarch64"):
-        clock.put("f1", HOUR_NS, ID)
+        clock.put("f1", HOUR_NS, MARK, ID)
     clock.remove("f1", ID)
 
 
@@ -229,19 +230,25 @@ def test_a_kernel_that_has_no_room_is_refused(monkeypatch: pytest.MonkeyPatch) -
     """And owes nothing afterwards."""
     monkeypatch.setattr(clock, "pristine", lambda: bytes(4096))
     with pytest.raises(Failed, match="of another kind"):
-        clock.put("f1", HOUR_NS, ID)
+        clock.put("f1", HOUR_NS, MARK, ID)
     clock.remove("f1", ID)
 
 
 def test_a_container_that_is_not_here_is_named() -> None:
     """There is nothing to undo in it."""
     with pytest.raises(Failed, match="no process of this container is seen"):
-        clock.put("f1", HOUR_NS, "f" * 64)
+        clock.put("f1", HOUR_NS, MARK, "f" * 64)
     clock.remove("f1", "f" * 64)
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["put", "f1", "realtime", "1.5", ID], ["put", "f1", "monotonic", "1", ID], ["remove", "f1", "docker"]]
+    "words",
+    [
+        [],
+        ["put", "f1", "realtime", "1.5", "m", ID],
+        ["put", "f1", "monotonic", "1", "m", ID],
+        ["remove", "f1", "docker"],
+    ],
 )
 def test_wrong_usage_is_told(words: list[str]) -> None:
     """With how it is used."""
