@@ -200,6 +200,16 @@ def test_what_is_only_starting_is_left_alone(
     assert filling(upper) == []
 
 
+def test_a_disk_in_memory_that_has_no_room_for_it_is_as_it_was(containers: Sandbox, engine: str) -> None:
+    """What fills it counts as the container's memory: it is killed there, and nothing of its file stays."""
+    target = containers.run("tight", options=["--tmpfs", "/memory:size=256m", "--memory", "48m"])
+    had = inside(target, "df", "-k", "/memory")
+    (told,) = refusals(engine, target, [{"type": "disk_fill", "path": "/memory", "size": "128m"}])
+    assert told == fill.KILLED
+    assert (inside(target, "ls", "-A", "/memory"), inside(target, "df", "-k", "/memory")) == ("", had)
+    assert target.status == "running"
+
+
 def test_what_cannot_be_filled_is_refused(containers: Sandbox, engine: str) -> None:
     """With the reason, and nothing is there afterwards: a way through a link, no room, and what the host must keep."""
     target = containers.run("refusing", options=["--tmpfs", "/memory:size=8m", "--read-only"])

@@ -42,6 +42,10 @@ CLOSE = 0.01
 KILLED = "what fills it was killed, not the container: its memory has no room for these files"
 
 
+class Killed(Failed):
+    """What fills it was, and may have left a part of the file."""
+
+
 def put(fault: str, value: str, cap: int, path: str, mark: str, container: str) -> None:
     """Take the room, all or nothing. Raises Failed."""
     in_time(mark)
@@ -68,7 +72,14 @@ def put(fault: str, value: str, cap: int, path: str, mark: str, container: str) 
             where, f".tc-{fault}.fill", f"{mark}\n".encode(), wanted(value, cap, there, memory), exact=value.isdigit()
         )
 
-    apart(act, lambda pid: begin(target, pid, go, go_read))
+    try:
+        apart(act, lambda pid: begin(target, pid, go, go_read))
+    except Killed as killed:
+        try:
+            take_away(process, path, f".tc-{fault}.fill")
+        except Failed as error:
+            raise Failed(f"{killed}; {error}") from None
+        raise
 
 
 def begin(target: Target, pid: int, go: int, go_read: int) -> None:
@@ -138,7 +149,11 @@ def remove(fault: str, within: str, path: str, container: str) -> None:
     if main is None:
         from_outside(within, name)
         return
-    process = process_of(main.pid, main.started)
+    take_away(process_of(main.pid, main.started), path, name)
+
+
+def take_away(process: Process, path: str, name: str) -> None:
+    """From where this process of the container is. Raises Failed."""
 
     def act() -> None:
         inside.enter(process)
@@ -207,7 +222,7 @@ def apart(act: Callable[[], None], begun: Callable[[int], None]) -> None:
             told = file.read()
         status = os.waitpid(pid, 0)[1]
     if status:
-        raise Failed(told or KILLED)
+        raise Killed(KILLED) if os.WIFSIGNALED(status) else Failed(told)
 
 
 def main() -> int:
