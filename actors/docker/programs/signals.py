@@ -47,6 +47,10 @@ LOOK_S = 0.005
 MOST_TEXT = 4096
 """How much of a command line a pattern is looked for in: its author may have been careless."""
 
+MATCH_S = 2.0
+"""How much of a CPU's time a pattern may take, on all command lines together."""
+
+SHOWN = 100
 PASSES = 20
 """How often it is looked for processes that were started meanwhile by one that matches."""
 
@@ -60,10 +64,13 @@ class Process(NamedTuple):
     name: str
     words: tuple[str, ...]
 
-    def named(self, by: str, text: str) -> bool:
-        """Whether it is meant."""
-        if by == "pattern":
-            return re.search(text, " ".join(self.words)[:MOST_TEXT]) is not None
+    @property
+    def line(self) -> str:
+        """As much of its command line as a pattern is looked for in."""
+        return " ".join(self.words)[:MOST_TEXT]
+
+    def named(self, text: str) -> bool:
+        """Whether that is its name, or its executable's."""
         return text in {self.name, os.path.basename(self.words[0])}  # noqa: PTH119  # pathlib takes long to import
 
 
@@ -111,10 +118,33 @@ def living(container: str) -> list[Process]:
 def matching(by: str, text: str, container: str) -> list[Process]:
     """The processes of a container that are meant. Raises Failed where none is."""
     own = living(container)
-    found = [each for each in own if each.named(by, text)]
+    found = with_pattern(text, own) if by == "pattern" else [each for each in own if each.named(text)]
     if not found:
         names = ", ".join(sorted({each.name for each in own})[:10])
         raise Failed(f"no process of {by} {text!r} runs in it; there are: {names}")
+    return found
+
+
+def with_pattern(text: str, own: list[Process]) -> list[Process]:
+    """Those of these in whose command line it is found. Raises Failed where that takes too long, as it may do: each
+    way to read a text is tried, and there may be more than anybody can wait for.
+    """
+    pattern, found, line = re.compile(text), [], ""
+
+    def late(*_: object) -> None:
+        raise Failed(f"the pattern {text!r} takes too long on: {line[:SHOWN]!r}")
+
+    # Time of our own, not of a clock: a busy machine makes no pattern worse.
+    before = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MATCH_S)
+    try:
+        for each in own:
+            line = each.line
+            if pattern.search(line):
+                found.append(each)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
     return found
 
 

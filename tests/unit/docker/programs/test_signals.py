@@ -146,6 +146,28 @@ def test_the_main_process_is_not_killed(inside: Inside) -> None:
     assert inside.state(other) in {"", "Z"}
 
 
+WITHOUT_END = r"(\w+\s?)+--queue"
+"""There are as many ways to read a word as there are to part it."""
+
+
+def test_a_pattern_that_takes_too_long_is_refused(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command line that it takes too long on, and before anything is kept or signalled. It is over then."""
+    monkeypatch.setattr(signals, "MATCH_S", 0.2)
+    pid = inside.run(909)
+    worker = signals.Process(pid, 1, "S", "worker", ("worker", "a" * 40, "x"))
+    monkeypatch.setattr(signals, "look", lambda _: worker)
+    why = r"takes too long on: 'worker a{40} x'$"
+    with pytest.raises(Failed, match=why):
+        signals.put("f1", "pattern", WITHOUT_END, "m", ID)
+    with pytest.raises(Failed, match=why):
+        signals.kill("pattern", WITHOUT_END, signal.SIGKILL, ID)
+    monkeypatch.undo()
+    assert inside.kept == []
+    assert inside.state(pid) in GOES_ON
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGVTALRM) is signal.SIG_DFL
+
+
 @pytest.mark.parametrize(
     "words",
     [[], ["kill", "name", "sh", "TERM", ID], ["put", "f1", "size", "sh", "m", ID], ["remove", "f1", "docker"]],
