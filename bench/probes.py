@@ -132,7 +132,7 @@ async def cost_of_a_connection(port: int) -> float:
     return (time.process_time() - cpu) / BARE
 
 
-async def forget(_: Series) -> None:
+async def forget(_series: Series, _uid: str) -> None:
     """Keep nothing: the ledger is another's measurement."""
 
 

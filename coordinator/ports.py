@@ -170,12 +170,12 @@ class Ledger(Protocol):
         """Insert or replace a fault with its undos."""
         ...
 
-    async def append_timeline(self, execution_id: str, entry: TimelineEntry) -> None:
-        """Add to an execution's timeline."""
+    async def append_timeline(self, execution_id: str, entry: TimelineEntry, uid: str = "") -> None:
+        """Add to an execution's timeline; once for each `uid`, however often it is asked for."""
         ...
 
-    async def append_series(self, execution_id: str, series: Series) -> None:
-        """Add a chunk of a probe's samples."""
+    async def append_series(self, execution_id: str, series: Series, uid: str = "") -> None:
+        """Add a chunk of a probe's samples; once for each `uid`, however often it is asked for."""
         ...
 
     async def execution(self, execution_id: str) -> Execution | None:

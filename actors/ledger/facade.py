@@ -52,13 +52,13 @@ class LedgerCalls(ABC):
         """Insert or replace a fault with its undos."""
         await self._write(writes.save_fault(row))
 
-    async def append_timeline(self, execution_id: str, entry: TimelineEntry) -> None:
-        """Add to an execution's timeline."""
-        await self._write(writes.append_timeline(uuid4().hex, execution_id, entry))
+    async def append_timeline(self, execution_id: str, entry: TimelineEntry, uid: str = "") -> None:
+        """Add to an execution's timeline; once for each `uid`, however often it is asked for."""
+        await self._write(writes.append_timeline(uid or uuid4().hex, execution_id, entry))
 
-    async def append_series(self, execution_id: str, series: Series) -> None:
-        """Add a chunk of a probe's samples."""
-        await self._write(writes.append_series(uuid4().hex, execution_id, series))
+    async def append_series(self, execution_id: str, series: Series, uid: str = "") -> None:
+        """Add a chunk of a probe's samples; once for each `uid`, however often it is asked for."""
+        await self._write(writes.append_series(uid or uuid4().hex, execution_id, series))
 
     async def purge(self, before: datetime) -> int:
         """Delete executions that finished before, all their faults undone; returns how many. The file shrinks."""

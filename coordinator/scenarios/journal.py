@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import Final
+from uuid import uuid4
 
 import anyio
 
@@ -29,7 +30,8 @@ class Journal:
         self._clock = clock
         self._started = clock.monotonic()
         self._timeline: list[TimelineEntry] = []
-        self._unwritten: deque[TimelineEntry] = deque()
+        self._unwritten: deque[tuple[str, TimelineEntry]] = deque()
+        """Each with an id of its own: one that the ledger takes after it was given up is not written once more."""
         self._told = anyio.Event()
         self._news = anyio.Event()
         self._writing = anyio.Lock()
@@ -79,7 +81,7 @@ class Journal:
             text=text,
         )
         self._timeline.append(entry)
-        self._unwritten.append(entry)
+        self._unwritten.append((uuid4().hex, entry))
         details = {"fault": fault, "target": target, "text": text}
         log(f"execution:{event}", level, **{name: value for name, value in details.items() if value})
         self._told.set()
@@ -105,18 +107,17 @@ class Journal:
         """Write all that is told and not yet written, in order; what the ledger does not take waits for the next."""
         async with self._writing:
             while self._unwritten:
-                entry = self._unwritten[0]
-                # Cancelled half-way, or after the deadline, it may be on disk and still be written once more.
+                uid, entry = self._unwritten[0]
                 with anyio.move_on_after(LEDGER_PATIENCE_S, shield=True):
                     try:
-                        await self._ledger.append_timeline(self._execution.id, entry)
+                        await self._ledger.append_timeline(self._execution.id, entry, uid)
                     except LedgerUnavailable as error:
                         log("execution:not_recorded", "ERROR", event=entry.event, reason=str(error))
                         return False
                     self._unwritten.popleft()
                     self._news.set()
                     self._news = anyio.Event()
-                if self._unwritten and self._unwritten[0] is entry:
+                if self._unwritten and self._unwritten[0][0] == uid:
                     return False
         return True
 
@@ -127,9 +128,9 @@ class Journal:
                 return
             await anyio.sleep(RETRY_S)
 
-    async def keep(self, series: Series) -> None:
-        """Write a chunk of a probe's samples. Raises LedgerUnavailable: the samplers hand it on again."""
-        await self._ledger.append_series(self._execution.id, series)
+    async def keep(self, series: Series, uid: str) -> None:
+        """Write a chunk of a probe's samples. Raises LedgerUnavailable: it is handed on again, with its `uid`."""
+        await self._ledger.append_series(self._execution.id, series, uid)
 
     def view(self, faults: tuple[Fault, ...], progress: Progress | None) -> Execution:
         """The whole execution as somebody watching sees it."""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import uuid4
 
 import anyio
 
@@ -39,7 +40,7 @@ UNANSWERED: Final = "no answer when the next sample was due"
 STILL_BUSY: Final = "missed: the sample before it was still running"
 OVERSLEPT: Final = "missed: the coordinator was too busy to take it"
 
-Flush = Callable[[Series], Awaitable[None]]
+Flush = Callable[[Series, str], Awaitable[None]]
 OnSample = Callable[[str], None]
 OnChange = Callable[[str, Sample, str], None]
 
@@ -60,6 +61,8 @@ class _Track:
     may_tell: float = CHANGES_AT_ONCE
     may_tell_at: float = -math.inf
     flushed: int = 0
+    handing: tuple[str, int] | None = None
+    """The id and the end of a chunk that was handed on and is not known to be taken."""
     running: bool = False
     pending: int | None = None
     """The row of the sample that still runs although the next came due."""
@@ -94,9 +97,9 @@ class Samplers:
         """`started` is the execution's start on the clock; `targets` is read at every sample, so it may be renewed.
 
         `flush` is given the settled chunks of each probe in order; one it failed to take (LedgerUnavailable, or
-        FLUSH_DEADLINE_S passed) is given again. `on_sample` is called when a probe has a new or amended row,
-        `on_change` with the sample and error when good turns bad and with an empty error when bad turns good, if it was
-        not told too often.
+        FLUSH_DEADLINE_S passed) is given again under its id. `on_sample` is called when a probe has a new or amended
+        row, `on_change` with the sample and error when good turns bad and with an empty error when bad turns good, if
+        it was not told too often.
         """
         self._prober = prober
         self._clock = clock
@@ -276,7 +279,7 @@ class Samplers:
     async def _flush(self) -> None:
         """Hand on every settled row, of all probes side by side, so that the ledger writes them in few transactions.
 
-        Shielded: a chunk that is cut off half taken is given twice, as is one that is taken only after the deadline.
+        Shielded, so that what is counted as handed on is what was.
         """
         failed: list[str] = []
         with anyio.move_on_after(FLUSH_DEADLINE_S, shield=True) as deadline:
@@ -292,8 +295,11 @@ class Samplers:
         """Hand on what one probe has; why that failed is added to `failed`."""
         try:
             while track.flushed < track.settled:
-                end = min(track.settled, track.flushed + CHUNK)
-                await self._flush_chunk(Series(probe=track.name, samples=tuple(track.samples[track.flushed : end])))
-                track.flushed = end
+                # The same chunk once more where it is not known to be taken: it may be by now.
+                track.handing = track.handing or (uuid4().hex, min(track.settled, track.flushed + CHUNK))
+                uid, end = track.handing
+                samples = tuple(track.samples[track.flushed : end])
+                await self._flush_chunk(Series(probe=track.name, samples=samples), uid)
+                track.flushed, track.handing = end, None
         except LedgerUnavailable as error:
             failed.append(str(error))

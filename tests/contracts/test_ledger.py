@@ -134,6 +134,19 @@ async def test_same_entry_twice_is_two(ledger: Ledger) -> None:
     assert found.timeline == (entry(1), entry(1))
 
 
+async def test_what_is_written_again_under_its_id_is_there_once(ledger: Ledger) -> None:
+    """Whoever did not hear that it was taken may ask for it once more."""
+    await ledger.accept(execution(), SUBMISSION, "task")
+    series = Series(probe="api", samples=(Sample(0.0, True, 0.01),))
+    for _ in range(2):
+        await ledger.append_timeline("execution-1", entry(1), "a")
+        await ledger.append_series("execution-1", series, "b")
+    found = await ledger.execution("execution-1")
+    assert found is not None
+    assert found.timeline == (entry(1),)
+    assert await ledger.series("execution-1") == {"api": series}
+
+
 async def test_fault_is_whole_again(ledger: Ledger) -> None:
     """A fault row is read back with its undos, pre-states, engine and task: recovery needs nothing else."""
     await ledger.save_fault(fault_row())

@@ -61,6 +61,7 @@ class Story:
     timeout: str = "50ms"
     names: Sequence[str] = ("api",)
     chunks: list[Series] = field(default_factory=list)
+    uids: list[str] = field(default_factory=list)
     changes: list[tuple[float, bool, str]] = field(default_factory=list)
     told: list[tuple[str, int]] = field(default_factory=list)
     refuse: bool = False
@@ -69,11 +70,12 @@ class Story:
     samplers: Samplers = field(init=False)
     started: float = field(init=False)
 
-    async def flush(self, series: Series) -> None:
+    async def flush(self, series: Series, uid: str) -> None:
         await anyio.lowlevel.checkpoint()
         if self.refuse:
             raise LedgerUnavailable("the disk is full")
         self.chunks.append(series)
+        self.uids.append(uid)
 
     def sampled(self, name: str) -> None:
         self.told.append((name, len(self.samplers.samples(name))))

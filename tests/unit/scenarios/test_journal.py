@@ -100,11 +100,11 @@ async def test_samples_that_are_not_taken_are_given_back() -> None:
     async with fleet() as house:
         journal = await journal_of(house)
         series = Series(probe="up", samples=(Sample(0.0, True),))
-        await journal.keep(series)
+        await journal.keep(series, "1")
         assert await house.ledger.series(journal.execution.id) == {"up": series}
         house.ledger.away = True
         with pytest.raises(LedgerUnavailable):
-            await journal.keep(series)
+            await journal.keep(series, "1")
 
 
 async def test_the_view_has_all() -> None:

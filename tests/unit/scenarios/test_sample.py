@@ -248,7 +248,7 @@ async def test_a_ledger_that_hangs_does_not_hold_the_end() -> None:
     story = Story(Script())
     samplers = story.start()
 
-    async def hang(_series: Series) -> None:
+    async def hang(_series: Series, _uid: str) -> None:
         await anyio.sleep_forever()
 
     samplers._flush_chunk = hang
@@ -257,6 +257,27 @@ async def test_a_ledger_that_hangs_does_not_hold_the_end() -> None:
         await anyio.sleep(0.25)
         samplers.stop()
     assert "within 5 s" in samplers.flush_error
+
+
+async def test_what_was_given_up_is_handed_on_as_it_was() -> None:
+    """The ledger may take it after all: under its id, and with no more in it than then."""
+    story = Story(Script())
+    samplers = story.start()
+    given: list[tuple[str, Series]] = []
+
+    async def slow(series: Series, uid: str) -> None:
+        given.append((uid, series))
+        await anyio.sleep(60 if len(given) == 1 else 0)
+
+    samplers._flush_chunk = slow
+    async with anyio.create_task_group() as group:
+        group.start_soon(samplers.run)
+        await anyio.sleep(20.05)
+        samplers.stop()
+    assert given[0] == given[1]
+    taken = dict(given)
+    assert len(taken) == len(given) - 1
+    assert [sample for series in taken.values() for sample in series.samples] == list(samplers.samples("api"))
 
 
 async def test_a_stop_before_the_start_samples_nothing() -> None:
@@ -296,7 +317,7 @@ async def test_the_ledger_is_given_all_probes_at_once() -> None:
     for name in names:
         samplers.samples(name).add(GOOD)
 
-    async def write(series: Series) -> None:
+    async def write(series: Series, _uid: str) -> None:
         await anyio.sleep(1)
         story.chunks.append(series)
 
