@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from coordinator.scenarios.inject import Injection
 
 RECONNECT_S: Final = 1.0
+ASK_EVERY_S: Final = 10.0
 KILLED: Final = 137
 """The exit code of a main process that was killed."""
 
@@ -39,15 +40,24 @@ async def follow_engine(facts: EngineFacts, moved: Callable[[str], None]) -> Non
     """
     while True:
         try:
-            async with facts.events() as events:
+            async with facts.events() as events, anyio.create_task_group() as group:
                 moved("")
+                group.start_soon(_ask_now_and_then, facts)
                 async for event in events:
                     if event.action in MOVING:
                         moved(event.container_id)
+                group.cancel_scope.cancel(reason="the event stream ended")
         except* EngineUnreachable:
             # Whoever asks the engine for something tells of it.
             pass
         await anyio.sleep(RECONNECT_S)
+
+
+async def _ask_now_and_then(facts: EngineFacts) -> None:
+    """Raises EngineUnreachable. A connection that was lost without a word stays open and silent."""
+    while True:
+        await anyio.sleep(ASK_EVERY_S)
+        await facts.engine()
 
 
 async def follow(injection: Injection) -> None:

@@ -12,7 +12,7 @@ from coordinator.faults.looks import LATE_S
 from coordinator.faults.stress import CpuStress
 from coordinator.record import Execution, FaultState, UndoState, Verdict
 from coordinator.scenarios import inject
-from coordinator.scenarios.follow import what_happened
+from coordinator.scenarios.follow import follow_engine, what_happened
 from coordinator.scenarios.inject import Injection
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
@@ -164,6 +164,21 @@ async def test_what_did_not_show_on_one_run_is_owed_whatever_becomes_of_others()
             group.cancel_scope.cancel()
         first = owed.index((a,))
         assert all(a in each for each in owed[first:-1])
+
+
+async def test_a_stream_that_says_nothing_any_more_is_opened_anew() -> None:
+    """As after an engine hung; what happened meanwhile is looked for."""
+    moved: list[float] = []
+    async with fleet("a") as made, anyio.create_task_group() as group:
+        group.start_soon(follow_engine, made.engine.facts, lambda _: moved.append(anyio.current_time()))
+        await anyio.sleep(5)
+        assert len(moved) == 1
+        made.engine.hang()
+        await anyio.sleep(60)
+        made.engine.up()
+        await anyio.sleep(30)
+        assert len(moved) == 2
+        group.cancel_scope.cancel()
 
 
 async def test_what_cannot_be_followed_ends_the_execution_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
