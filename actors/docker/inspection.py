@@ -51,7 +51,7 @@ def container_facts(inspected: Json) -> ContainerFacts:
         ports=_ports(inspected["NetworkSettings"].get("Ports") or {}),
         layer=((inspected.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir", ""),
         mounts=tuple(
-            Mount(path=mount["Destination"], source=mount.get("Source", "") if mount["Type"] != "tmpfs" else "")
+            _mount(mount)
             for mount in sorted(inspected.get("Mounts") or (), key=lambda mount: str(mount["Destination"]))
         ),
         cpus=_cpus(host),
@@ -90,6 +90,12 @@ def engine_event(event: Json) -> EngineEvent:
         signal=attributes.get("signal", "") if of_container else "",
         exit_code=int(exit_code) if exit_code is not None else None,
     )
+
+
+def _mount(mount: Json) -> Mount:
+    if mount["Type"] == "tmpfs":
+        return Mount(path=mount["Destination"], in_memory=True)
+    return Mount(path=mount["Destination"], source=mount.get("Source", ""))
 
 
 def _cpus(host: Json) -> float:

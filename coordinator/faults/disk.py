@@ -29,6 +29,9 @@ LEAST_FILL: Final = "4k"
 NOWHERE: Final = "?"
 """Stands for a way that nobody knows."""
 
+WITH_RUN: Final = "tmpfs"
+"""Stands for the way to what is gone when the container is down."""
+
 INTO: Final = "/./"
 """Stands between a folder of the engine's machine and the way in it."""
 
@@ -119,11 +122,13 @@ class DiskFill(CgroupFault):
 
 def _whereabouts(container: ContainerFacts, path: str) -> tuple[str, bool]:
     """Where a folder of a container is when that is down: a folder of the engine's machine, and the way in it, and
-    whether it outlives the container. NOWHERE where nobody can say.
+    whether it outlives the container. NOWHERE where nobody can say, WITH_RUN where it is then gone.
     """
     parts = _parts(path)
     holding = [mount for mount in container.mounts if parts[: len(_parts(mount.path))] == _parts(mount.path)]
     mount = max(holding, key=lambda mount: len(_parts(mount.path)), default=None)
+    if mount is not None and mount.in_memory:
+        return WITH_RUN, False
     source = container.layer if mount is None else mount.source
     if not source.startswith("/"):
         return NOWHERE, False
@@ -150,5 +155,5 @@ def filled_folder(argv: Sequence[str]) -> str:
 
 
 def filled_way(argv: Sequence[str]) -> str:
-    """The way there where the container is down or gone, which may be NOWHERE; empty for another command."""
+    """The way there where the container is down or gone, which may be none; empty for another command."""
     return argv[-3] if filled_folder(argv) else ""

@@ -69,11 +69,13 @@ class PublishedPort(Value):
 
 class Mount(Value):
     """A folder of the engine's machine, or a volume, that a container has as its own folder. `source` is on that
-    machine; empty where the folder is in memory.
+    machine; empty where it is not known, and where the folder is in memory.
     """
 
     path: str
     source: str = ""
+    in_memory: bool = False
+    """Whether it is made anew for each run, and gone with it."""
 
 
 class ContainerFacts(Value):

@@ -130,18 +130,19 @@ def test_it_is_given_back_while_the_container_is_down_or_gone(
     served: Coordinator, containers: Sandbox, tmp_path: Path
 ) -> None:
     """SIGKILL of the coordinator and its warden, and the container is killed too: the next start removes the files from
-    its layer, its volume and a folder of the machine without starting it; nothing is owed where that folder is gone.
+    its layer, its volume and a folder of the machine without starting it; nothing is owed where that folder is gone, or
+    was in memory.
     A container that is removed leaves none in its volume either.
     """
     volume, bound, gone = f"tc-test-{containers.tag}", tmp_path / "bound, by a person", tmp_path / "gone" / "in"
     bound.mkdir()
     gone.mkdir(parents=True)
     options = ["--volume", f"{volume}:/kept", "--volume", f"{bound}:/bound", "--volume", f"{gone}:/gone"]
-    target = containers.run("full", options=options)
+    target = containers.run("full", options=[*options, "--mount", "type=tmpfs,destination=/memory"])
     try:
         kept = Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume))
         upper = Path(target.look("{{.GraphDriver.Data.UpperDir}}"))
-        paths = ("/", "/kept", "/bound", "/gone")
+        paths = ("/", "/kept", "/bound", "/gone", "/memory")
         fills: list[dict[str, object]] = [{"type": "disk_fill", "path": path, "size": "8m"} for path in paths]
         put(served, target, fills)
         served.kill()

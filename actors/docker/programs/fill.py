@@ -7,7 +7,8 @@ The file is PATH/.tc-FAULT.fill; its first line is MARK. SHARE: of the file syst
 it may take. Runs in the host's process and cgroup namespaces, with the host's cgroups mounted. The folder is reached
 from inside the container's mount namespace, and no component of PATH may be a link. Where the container is down, the
 file is removed from WITHIN: a folder of the engine's machine, as the engine sees that, and behind /./ the way in it,
-which may not lead through a link either; `?` is none. Where that folder is gone, so is the file. Standard library only.
+which may not lead through a link either; `?` is none. Where that folder is gone, so is the file, and from a `tmpfs` it
+is with the run. Standard library only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The way to files of a container that is down or gone: folders of the engine's machine, as the engine sees that.
 
-A way is such a folder, `/./`, and what leads on in it; `?`, or anything else without that, is none. Links of the
-machine are followed, those behind `/./` are not. Standard library only.
+A way is such a folder, `/./`, and what leads on in it. `tmpfs` stands for what is gone with the run; `?`, or anything
+else without `/./`, is no way. Links of the machine are followed, those behind `/./` are not. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from actors.docker.programs.limits import Failed
 from actors.docker.programs.load_target import Process
 
 INTO: Final = "/./"
+WITH_RUN: Final = "tmpfs"
 VOLUMES_FILES: Final = "/_data"
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
@@ -33,6 +34,8 @@ def engine() -> Process:
 
 def reached(way: str) -> int | None:
     """A descriptor of the folder it leads to, None where that is gone. From where the engine is. Raises Failed."""
+    if way == WITH_RUN:
+        return None
     folder, into, rest = way.partition(INTO)
     if not into:
         raise Failed("it is down, and where its files are is not known: they can be reached once it runs")

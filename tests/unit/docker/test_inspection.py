@@ -86,7 +86,7 @@ def test_its_files_are_found_where_the_engine_keeps_them() -> None:
     ]
     facts = container_facts(raw)
     assert facts.layer == "/l/diff"
-    assert facts.mounts == (Mount(path="/data", source="/volumes/v/_data"), Mount(path="/memory"))
+    assert facts.mounts == (Mount(path="/data", source="/volumes/v/_data"), Mount(path="/memory", in_memory=True))
     assert container_facts(raw | {"GraphDriver": None, "Mounts": None}).mounts == ()
 
 

@@ -113,8 +113,9 @@ def test_what_is_down_is_reached_from_outside(tmp_path: Path) -> None:
 
 
 def test_what_is_gone_holds_no_file(tmp_path: Path) -> None:
-    """A folder of the machine that a person removed, or replaced by a file, and a way in it as well."""
+    """A folder of the machine that a person removed or replaced by a file, a way in it, and a disk in memory."""
     (tmp_path / "file").touch()
+    fill.removed("tmpfs", ".tc-f1.fill")
     fill.removed(f"{tmp_path}/gone/in/./x", ".tc-f1.fill")
     fill.removed(f"{tmp_path}/file/./", ".tc-f1.fill")
     fill.removed(f"{tmp_path}/./gone/x", ".tc-f1.fill")

@@ -99,7 +99,7 @@ def test_what_is_down_is_looked_into_where_its_lock_says(tmp_path: Path, monkeyp
     (tmp_path / "vol" / "_data").mkdir(parents=True)
     (tmp_path / "vol" / "opts.json").touch()
     ways = {
-        ID: ["/data", f"{tmp_path}/./", "/nowhere/./x"], gone: [f"{tmp_path}/nowhere/./"],
+        ID: ["/data", f"{tmp_path}/./", "/nowhere/./x"], gone: [f"{tmp_path}/nowhere/./", "/memory", "tmpfs"],
         lost: ["/data", f"{tmp_path}/./", "?"], shut: [f"{tmp_path}/vol/_data/./x"],
     }  # fmt: skip
     told = strays.look(ways)
