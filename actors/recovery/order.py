@@ -12,7 +12,7 @@ COMMAND_S: Final = 5.0
 """How long the command of an undo may take on a busy engine, beside what it has to wait for."""
 
 LONGEST_S: Final = 60.0
-"""A wait that is longer is the whole pass's: it goes on in the next one."""
+"""A wait that is longer is the whole pass's: it goes on in the next one of the same process."""
 
 
 def together(rows: Iterable[FaultRow]) -> list[list[FaultRow]]:

@@ -8,12 +8,13 @@ import os
 import random
 import sys
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from coordinator import __version__
-from coordinator.errors import CoordinatorError, DataDirInUse
+from coordinator.errors import CoordinatorError, DataDirInUse, LedgerUnavailable
 from coordinator.logging import bind, configure, log
 from coordinator.settings import Settings, load
 from coordinator.warden.aftermath import DONE, IN_USE, LEFT
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from actors.ledger import LedgerActor
     from actors.recovery import RecoveryActor
     from coordinator.faults.commands import HttpCommand, Outcome
+    from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
+    from coordinator.record import FaultRow
+    from coordinator.scenarios.undo import Undoer
+
+LET_GO_S: Final = 0.2
+"""How long DATA_DIR is free between two passes: a start that waits looks more often."""
 
 
 def main() -> int:
@@ -47,41 +54,86 @@ async def _recorded(settings: Settings) -> int:
 
 
 async def recover(settings: Settings) -> int:
-    """Undo what is outstanding, once, and give every unfinished execution its verdict.
+    """Undo what is outstanding and give every unfinished execution its verdict. Without a ledger all is left.
 
-    Raises DataDirInUse, InvalidSettings, LedgerUnavailable.
+    Once, but for what only has to be waited for: another process would begin to wait anew. In between DATA_DIR is let
+    go, for a start that waits for it. Raises DataDirInUse, InvalidSettings.
     """
+    hands = _hands(settings)
+    while True:
+        ended = await _recovered(settings, hands)
+        if ended is not None:
+            return ended
+        await anyio.sleep(LET_GO_S)
+
+
+async def _recovered(settings: Settings, hands: _Hands) -> int | None:
+    """One pass with DATA_DIR held; how it ended, None where it is to go on."""
     from actors.ledger import LedgerActor
     from coordinator.assembly.tree import Patience, child, tell
-    from coordinator.supervision import Supervisor, SupervisorSpec
+    from coordinator.process import leaves
+    from coordinator.supervision import Escalated, StartFailed, Supervisor, SupervisorSpec
 
+    ended: int | None = LEFT
     async with LedgerActor(settings.data_dir, settings.service_instance_name, role="warden") as ledger:
-        recovery = _recovery(settings, ledger)
+        recovery = _recovery(settings, ledger, hands)
         spec = SupervisorSpec(id="warden", children=(child(ledger, Patience()),))
         supervisor = Supervisor(spec, clock=time.time, random=random.SystemRandom(), report=tell)
-        async with anyio.create_task_group() as group:
-            await group.start(supervisor.run)
-            left = await _passed(recovery, ledger)
-            supervisor.request_stop("the pass is over")
-    return LEFT if left else DONE
+        try:
+            async with anyio.create_task_group() as group:
+                await group.start(supervisor.run)
+                ended = await _passed(recovery, ledger)
+                supervisor.request_stop("the pass is over")
+        except* (LedgerUnavailable, StartFailed, Escalated) as failures:
+            ended = LEFT
+            log("warden:no_ledger", "ERROR", reason="; ".join(str(failure) for failure in leaves(failures)))
+    return ended
 
 
-async def _passed(recovery: RecoveryActor, ledger: LedgerActor) -> bool:
-    """Whether something is left after a pass: outstanding, or on the engine where what was owed is lost."""
+async def _passed(recovery: RecoveryActor, ledger: LedgerActor) -> int | None:
+    """Whether something is left after a pass, or may be, as engine or ledger did not let it see everything through:
+    outstanding, or a lock or helper on the engine, or what a lost ledger knew. None where a wait goes on.
+    """
     from actors.recovery.actor import FIRST_PASS_S
+    from coordinator.scenarios.undo import SETTLING
 
     await recovery.recover(FIRST_PASS_S)
+    if recovery.trouble is not None:
+        log("warden:not_seen_through", "WARNING", reason=recovery.trouble)
+        return LEFT
     outstanding = await ledger.faults(outstanding=True)
-    return bool(outstanding) or ledger.owes_scan or recovery.left_on_engine is not None
+    if any(row.last_error == SETTLING for row in outstanding):
+        return None
+    return LEFT if outstanding or ledger.owes_scan or recovery.left_on_engine is not None else DONE
 
 
-def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
-    """The parts that undo, made as for every coordinator."""
+class _Rows:
+    """Where rows are kept, in one ledger after another, so that an undo may go on over several."""
+
+    ledger: Ledger
+
+    async def save_fault(self, row: FaultRow) -> None:
+        """See `ports.Ledger`."""
+        await self.ledger.save_fault(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hands:
+    """What looks and undoes, for all passes of this process."""
+
+    facts: EngineFacts
+    runner: CommandRunner
+    clock: Clock
+    rows: _Rows
+    undoer: Undoer
+
+
+def _hands(settings: Settings) -> _Hands:
+    """Made as for every coordinator."""
     from actors.docker.command_runner import DockerCommandRunner
     from actors.docker.engine_facts import DockerFacts
     from actors.docker.helper_image import HelperImage
     from actors.docker.host_namespaces import HostNamespaces
-    from actors.recovery import RecoveryActor
     from coordinator.assembly.clock import SystemClock
     from coordinator.scenarios.undo import Undoer
     from coordinator.secrets import SecretSource
@@ -104,12 +156,21 @@ def _recovery(settings: Settings, ledger: LedgerActor) -> RecoveryActor:
         http=call,
         slowness=settings.docker_timeout_factor,
     )
+    rows = _Rows()
+    return _Hands(facts, runner, clock, rows, Undoer(runner, facts, rows, clock))
+
+
+def _recovery(settings: Settings, ledger: LedgerActor, hands: _Hands) -> RecoveryActor:
+    """The recovery of every start, on this ledger."""
+    from actors.recovery import RecoveryActor
+
+    hands.rows.ledger = ledger
     recovery = RecoveryActor(
         ledger,
-        facts,
-        runner,
-        Undoer(runner, facts, ledger, clock),
-        clock,
+        hands.facts,
+        hands.runner,
+        hands.undoer,
+        hands.clock,
         instance=settings.service_instance_name,
         playing=lambda _: False,
         retention_days=settings.scenario_results_retention_days,

@@ -109,7 +109,7 @@ class _Attempt:
         record: Callable[[FaultRow], Awaitable[None]],
         answering: dict[str, float],
     ) -> None:
-        """`answering`: since when the engine answers, by fault; kept over attempts that are shorter than settling."""
+        """`answering`: since when the engine answers, by fault; kept over short attempts of this one process."""
         self._row = row.model_copy(update={"attempts": row.attempts + 1})
         self._runner = runner
         self._facts = facts

@@ -30,7 +30,9 @@ IN_USE: Final = 6
 """How a recovery pass ends: nothing is left, something is, another coordinator has the lock."""
 
 RECOVERY_S: Final = 120.0
-"""How long a recovery pass may take before it is killed; its undos have a deadline of their own."""
+"""How long a recovery pass may take before it is killed, beside what its undos wait for; they have deadlines of their
+own.
+"""
 
 FIRST_PAUSE_S: Final = 0.005
 BUSY_PAUSE_S: Final = 0.5
@@ -68,6 +70,10 @@ class Aftermath:
         self._told_away = ""
         self._duty: frozenset[str] | None = None
         """What was outstanding when it ended: this and nothing that another coordinator did since."""
+        self._settles_s = 0.0
+        """How long a recovery may have to wait for what is outstanding."""
+        self._left = False
+        """Whether a recovery has left something, on the engine where it is nothing that the ledger tells."""
 
     def work(self) -> bool:
         """Whether nothing is left to do; False when it gave up, was asked to end, or a later warden goes on."""
@@ -97,6 +103,7 @@ class Aftermath:
                 pause = max(pause, FIRST_PAUSE_S * 32)
                 if (ended := self._recover()) == DONE:
                     return True
+                self._left |= ended == LEFT
                 if ended == LEFT and not away and self._only_foreign():
                     return False
             if not self._rest(pause, away or "something is left"):
@@ -119,7 +126,8 @@ class Aftermath:
     def _quickly(self) -> str | None:
         """The quick pass, with the lock held. None when nothing is left; else why it could not look, or empty.
 
-        Raises DataDirInUse.
+        A ledger that owes nothing is not enough where something was played: the coordinator ended without the word that
+        the engine holds nothing of it any more. Raises DataDirInUse.
         """
         lock = DataDirLock(self._ledger.path.parent, self._ward.instance, WARDEN)
         try:
@@ -129,10 +137,14 @@ class Aftermath:
         self._held_since = None
         try:
             debts = self._ledger.debts()
-            if debts.settled:
+            if debts.settled and not debts.played:
                 return None
+            self._settles_s = debts.settles_s
             if self._duty is None:
                 self._tell(debts)
+            if self._left and not debts.fired:
+                # A recovery is no way to wait for an engine.
+                self._engine.id()
             quick_pass(debts, self._engine, self._ledger, self._story)
         except EngineAway as away:
             if str(away) != self._told_away:
@@ -164,6 +176,9 @@ class Aftermath:
             return False
         if self._duty is None:
             self._duty = debts.duty
+        if not self._duty and debts.played:
+            # Whoever holds the lock need not have looked at the engine: it may be a command that only reads.
+            return False
         return self._duty.isdisjoint(debts.duty)
 
     def _handed_over(self) -> bool:
@@ -201,7 +216,9 @@ class Aftermath:
     def _recover(self) -> int:
         """A whole recovery pass; how it ended."""
         begun = time.monotonic()
-        time_left = RECOVERY_S if self._until is None else min(RECOVERY_S, self._until - begun)
+        time_left = RECOVERY_S + self._settles_s
+        if self._until is not None:
+            time_left = min(time_left, self._until - begun)
         if time_left <= 0:
             return LEFT
         try:

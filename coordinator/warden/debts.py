@@ -32,6 +32,7 @@ _OUTSTANDING: Final = """
     SELECT id, engine_id, task, document FROM faults WHERE state NOT IN ('undone', 'not_injected') ORDER BY seq
 """
 _UNFINISHED: Final = "SELECT id FROM executions WHERE state != 'finished'"
+_PLAYED: Final = "SELECT EXISTS (SELECT 1 FROM executions)"
 _REMEMBER: Final = """
     UPDATE faults SET state = 'undoing', document = ?, change = (SELECT latest + 1 FROM outbox) WHERE id = ?
 """
@@ -51,6 +52,8 @@ class Owed:
     quick: str | None
     attempted: bool
     hit_until: str | None
+    settles_s: float = 0.0
+    """How long the engine has to be quiet before what nobody saw come about is known not to."""
 
     def need(self, seen: Seen, *, tried: bool = False) -> Need:
         """Whether it still has to be put back, the container being as it was seen."""
@@ -76,6 +79,11 @@ class Debt:
         """What it may have changed."""
         return frozenset(owed.container_id for owed in self.owed)
 
+    @property
+    def settles_s(self) -> float:
+        """How long a recovery waits for it before it can say that nothing comes about any more."""
+        return max((owed.settles_s for owed in self.owed), default=0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Debts:
@@ -87,10 +95,17 @@ class Debts:
     """The executions that still wait for their verdict."""
     owes_scan: bool = False
     """Whether a damaged ledger was set aside, and nobody has scanned the engine for what it knew."""
+    played: bool = False
+    """Whether it knows any execution: locks and helpers of one that has ended may still be on the engine."""
+
+    @property
+    def settles_s(self) -> float:
+        """How long one recovery may have to wait for all of them: one after another, if they share a container."""
+        return sum(debt.settles_s for debt in self.fired)
 
     @property
     def settled(self) -> bool:
-        """Whether nothing at all is left to do."""
+        """Whether nothing is left to do, as far as a ledger can tell."""
         return not self.duty and not self.owes_scan
 
     @property
@@ -115,10 +130,12 @@ class Ledger:
         with closing(self._connected()) as connection:
             rows = connection.execute(_OUTSTANDING).fetchall()
             unfinished = frozenset(execution_id for (execution_id,) in connection.execute(_UNFINISHED))
+            (played,) = connection.execute(_PLAYED).fetchone()
             (mark,) = connection.execute("PRAGMA application_id").fetchone()
         read = [_debt(*row) for row in rows]
         fired = sorted((debt for debt in read if debt is not None), key=lambda debt: debt.fired_at, reverse=True)
-        return Debts(frozenset(row[0] for row in rows), tuple(fired), unfinished, mark == _OWES_SCAN)
+        ids = frozenset(row[0] for row in rows)
+        return Debts(ids, tuple(fired), unfinished, mark == _OWES_SCAN, bool(played))
 
     def remember(self, fault_id: str, container_ids: Collection[str]) -> None:
         """On disk when it returns: an undo was tried, so that a later run of these is known to be ours."""
@@ -151,16 +168,21 @@ def _debt(fault_id: str, engine_id: str, task: str, document: str) -> Debt | Non
     fired = datetime.fromisoformat(fault["fired_at"])
     effective = {target["container_id"] for target in fault["targets"] if target.get("effective_at")}
     put_back = {target["container_id"] for target in fault["targets"] if target.get("undone_at")}
-    attempted = set(row.get("attempted", ()))
+    attempted, unsettled = set(row.get("attempted", ())), set(row.get("unsettled", ()))
     owed = [
-        _owed(undo, undo["container_id"] in attempted, None if undo["container_id"] in effective else hit_until(fired))
+        _owed(
+            undo,
+            undo["container_id"] in attempted,
+            None if undo["container_id"] in effective else hit_until(fired),
+            settles=undo["container_id"] not in attempted | (effective - unsettled),
+        )
         for undo in reversed(row["undos"])
         if undo["container_id"] not in put_back
     ]
     return Debt(fault_id, str(fault["type"]), engine_id, task, fired, tuple(owed))
 
 
-def _owed(undo: Mapping[str, Any], attempted: bool, hit_until: str | None) -> Owed:  # noqa: FBT001  # one caller
+def _owed(undo: Mapping[str, Any], attempted: bool, hit_until: str | None, *, settles: bool) -> Owed:  # noqa: FBT001  # one caller
     container_id, restores = str(undo["container_id"]), undo.get("restores")
     known = attempted or hit_until is None
     return Owed(
@@ -172,6 +194,7 @@ def _owed(undo: Mapping[str, Any], attempted: bool, hit_until: str | None) -> Ow
         quick=_quick(undo["command"], container_id) if known and restores is not None else None,
         attempted=attempted,
         hit_until=hit_until,
+        settles_s=max(float(undo.get("settle_s", 0)), float(undo.get("lingers_s", 0))) if settles else 0.0,
     )
 
 

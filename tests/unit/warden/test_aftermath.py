@@ -8,7 +8,7 @@ import pytest
 
 from actors.ledger.writes import Scanned
 from coordinator.data_dir_lock import DataDirLock
-from coordinator.record import FaultState
+from coordinator.record import ExecutionState, FaultState
 from coordinator.warden import aftermath as module
 from coordinator.warden import passes
 from coordinator.warden.aftermath import DONE, IN_USE, LEFT, Aftermath
@@ -73,6 +73,66 @@ def test_where_nothing_is_left_nothing_is_started(tmp_path: Path) -> None:
     settled = Played(tmp_path, frozen(), [LEFT])
     assert settled.aftermath.work()
     assert (settled.recoveries, settled.told("warden:coordinator_ended")) == (0, [])
+
+
+def test_what_the_ledger_does_not_tell_is_looked_for(tmp_path: Path) -> None:
+    """Without the word that nothing is left, the locks of what was played may still be there, whatever the ledger owes:
+    recoveries follow until one has seen to it, and none while the engine is away.
+    """
+    seen: list[int] = []
+    write(tmp_path, execution(ExecutionState.FINISHED))
+    engine = frozen()
+    engine.away = True
+    played = Played(tmp_path, engine, [LEFT, DONE])
+
+    def come_back() -> None:
+        until = time.monotonic() + 10
+        while engine.asked < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        seen.append(played.recoveries)
+        engine.away = False
+
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    assert played.aftermath.work()
+    thread.join()
+    assert (seen, played.recoveries, engine.ran) == ([1], 2, [])
+
+
+def test_an_engine_that_stays_away_does_not_keep_a_parent(tmp_path: Path) -> None:
+    """Whose time is over leaves what may be on the engine to the next start."""
+    write(tmp_path, execution(ExecutionState.FINISHED))
+    engine = frozen()
+    engine.away = True
+    played = Played(tmp_path, engine, [LEFT], patience_s=0.5)
+    begun = time.monotonic()
+    assert not played.aftermath.work()
+    assert time.monotonic() - begun < 5
+    assert played.recoveries == 1
+
+
+def test_who_only_reads_is_no_successor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that holds the folder for a moment has not looked at the engine."""
+    monkeypatch.setattr(module, "BUSY_PAUSE_S", 0.01)
+    write(tmp_path, execution(ExecutionState.FINISHED))
+    reader = DataDirLock(tmp_path, "test-coordinator-Chaos1")
+    reader.acquire()
+    played = Played(tmp_path, frozen(), [DONE])
+    threading.Timer(0.2, reader.release).start()
+    assert played.aftermath.work()
+    assert played.recoveries == 1
+
+
+def test_a_recovery_has_the_time_that_its_undos_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not killed while it waits for what was fired to come about."""
+    monkeypatch.setattr(module, "RECOVERY_S", 0.0)
+    slow = row(1, undo("exec", "a").model_copy(update={"settle_s": 65.0}))
+    unseen = slow.fault.targets[0].model_copy(update={"effective_at": None})
+    write(tmp_path, slow.model_copy(update={"fault": slow.fault.model_copy(update={"targets": (unseen,)})}))
+    played = Played(tmp_path, frozen(), [DONE])
+    assert played.aftermath.work()
+    assert played.recoveries == 1
+    assert not played.told("warden:recovery_failed")
 
 
 def test_it_goes_on_until_nothing_is_left(tmp_path: Path) -> None:

@@ -63,6 +63,27 @@ def test_a_ledger_in_place_of_a_damaged_one_owes_a_scan(tmp_path: Path) -> None:
     assert ledger.exists()
 
 
+def test_it_knows_how_long_a_recovery_may_wait(tmp_path: Path) -> None:
+    """For the slowest of each fault, where nobody saw its effect or it may come once more, and no undo was tried."""
+    slow, quick = (undo("start", name).model_copy(update={"settle_s": s}) for name, s in (("a", 65.0), ("b", 5.0)))
+    seen = row(1, slow, quick)
+    unseen = tuple(target.model_copy(update={"effective_at": None}) for target in seen.fault.targets)
+    fault = seen.fault.model_copy(update={"id": "fault-2", "targets": unseen})
+    again = seen.fault.model_copy(update={"id": "fault-3"})
+    tried = seen.fault.model_copy(update={"id": "fault-4", "targets": unseen})
+    write(
+        tmp_path, seen,
+        seen.model_copy(update={"fault": fault}),
+        seen.model_copy(update={"fault": again, "unsettled": ("b",)}),
+        seen.model_copy(update={"fault": tried, "attempted": ("a",)}),
+    )  # fmt: skip
+    debts = Ledger(str(tmp_path)).debts()
+    assert {debt.fault_id: debt.settles_s for debt in debts.fired} == {
+        "fault-1": 0.0, "fault-2": 65.0, "fault-3": 5.0, "fault-4": 5.0,
+    }  # fmt: skip
+    assert debts.settles_s == 75.0
+
+
 def test_an_attempt_is_remembered_as_the_coordinator_remembers_it(tmp_path: Path) -> None:
     """The row says who was tried and that it is being undone, and is a change that Postgres will be told."""
     write(tmp_path, row(1, undo("start", "a"), undo("start", "b")), row(2, undo("start", "c")))
