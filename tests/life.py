@@ -187,9 +187,9 @@ class Life:
     async def _start_child(self, spec: ChildSpec) -> object:
         return await self.supervisor.start_child(spec, under=POOL)
 
-    def _finished(self, execution: Execution) -> None:
+    def _finished(self, execution: Execution, cleared: bool) -> None:
         self.ended.append(execution)
-        self.recovery.wake()
+        self.recovery.ended(cleared=cleared)
 
     def _report(self, report: Report) -> None:
         if report.kind not in {ReportKind.PROGRESS, ReportKind.SHUTDOWN}:

@@ -80,6 +80,12 @@ class RecoveryActor:
         """The containers in which the last pass left something."""
         self._passing = anyio.Lock()
         self._trouble: str | None = None
+        self.unsure = True
+        """Whether locks or helpers of executions that have ended may be left on the engine: since such a one ended, or
+        since the start, no pass has seen everything through.
+        """
+        self._uncleared = False
+        """Whether such a one has ended since the last pass began."""
 
     @property
     def trouble(self) -> str | None:
@@ -87,8 +93,14 @@ class RecoveryActor:
         return self._trouble
 
     def wake(self) -> None:
-        """Look again soon: the engine answers, or an execution ended with something left."""
+        """Look again soon: the engine answers."""
         self._wake.set()
+
+    def ended(self, *, cleared: bool) -> None:
+        """Look again soon: an execution has ended; `cleared`: it is known that nothing of it is left on the engine."""
+        self._uncleared |= not cleared
+        self.unsure |= not cleared
+        self.wake()
 
     def container_runs(self, container_id: str) -> None:
         """Look again soon where an undo waits for this container to run."""
@@ -149,18 +161,23 @@ class RecoveryActor:
         `deadline_s` is for all of it together. Never raises for what it finds.
         """
         async with self._passing:
-            self._trouble = None
+            self._trouble, self._uncleared = None, False
             try:
+                # Where nothing was ever played, an engine that is away keeps nothing of ours.
+                self.unsure = self.unsure and bool(await self._ledger.executions(None, 1))
                 await self._undo_all(await self._orphans.rows(), deadline_s)
                 await self._orphans.settle()
                 await self._release_locks()
                 await self._remove_helpers()
                 await self._scan_where_called_for()
-                return await self._orphans.rows()
+                left = await self._orphans.rows()
             except LedgerUnavailable as error:
                 self._trouble = f"the ledger: {error}"
                 log("recovery:no_ledger", "ERROR", reason=str(error))
                 return ()
+            if left or self._trouble is None:
+                self.unsure = bool(left) or self._uncleared
+            return left
 
     async def _undo_all(self, rows: tuple[FaultRow, ...], deadline_s: float) -> None:
         """Side by side, but in order where they share a container."""

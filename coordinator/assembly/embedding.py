@@ -34,7 +34,7 @@ async def embedded(
     with logs(settings, to_stdout=False):
         parts = Parts(settings, role="run", recovery=recovery)
         parts.ledger.say = say
-        async with held(parts.ledger, parts.warden if recovery else None, say):
+        async with held(parts.ledger, parts.warden if recovery else None, say, parts.unsure):
             supervisor = parts.plant(*parts.children())
             async with anyio.create_task_group() as group:
                 await group.start(supervisor.run)

@@ -197,10 +197,14 @@ class Parts:
             raise TypeError("an execution is a worker")
         return await self.supervisor.start_child(replace(spec, start=partial(bound, body)), under=POOL)
 
-    def _finished(self, execution: Execution) -> None:
+    def _finished(self, execution: Execution, cleared: bool) -> None:  # noqa: FBT001  # a callback's signature
         if execution.verdict is not None:
             self.metrics.execution_finished(execution.verdict)
-        self._recovery.wake()
+        self._recovery.ended(cleared=cleared)
+
+    def unsure(self) -> bool:
+        """Whether something of executions that have ended may be left on the engine; see `RecoveryActor.unsure`."""
+        return self._recovery.unsure
 
     def _published(self, snapshot: Snapshot) -> None:
         self.metrics.executions_active(self._executions.active())

@@ -96,7 +96,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         log_handle = stack.enter_context(logs(settings, to_stdout=True))
         parts = Parts(settings, role="serve", patience=patience)
-        await stack.enter_async_context(held(parts.ledger, parts.warden))
+        await stack.enter_async_context(held(parts.ledger, parts.warden, unsure=parts.unsure))
         listeners = Listeners.open(settings.host, settings.http_port, settings.grpc_port)
         stack.callback(listeners.close)
         supervisor = parts.plant(*parts.children(), *_interfaces(settings, parts, listeners, certificates))

@@ -12,6 +12,7 @@ import anyio
 
 from coordinator.errors import LedgerUnavailable, WardenAtWork
 from coordinator.logging import log
+from coordinator.record import ExecutionState
 from coordinator.warden.ward import Ward
 
 if TYPE_CHECKING:
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from actors.warden import WardenActor
     from coordinator.settings import Settings
 
-PATIENCE_S: Final = 60.0
-"""How long a start waits for the warden of a dead coordinator: longer than one of its passes takes."""
+PATIENCE_S: Final = 90.0
+"""How long a start waits for the warden of a dead coordinator: longer than a pass that waits for one slow stop, which
+takes a minute.
+"""
+
+UNFINISHED: Final = frozenset(ExecutionState) - {ExecutionState.FINISHED}
 
 LOOK_AGAIN_S: Final = 0.05
 LAST_LOOK_S: Final = 2.0
@@ -53,9 +58,13 @@ def ward_of(settings: Settings) -> Ward:
 
 @asynccontextmanager
 async def held(
-    ledger: LedgerActor, warden: WardenActor | None, say: Callable[[str], object] = lambda _: None
+    ledger: LedgerActor,
+    warden: WardenActor | None,
+    say: Callable[[str], object] = lambda _: None,
+    unsure: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[None]:
-    """Hold DATA_DIR for the block, waiting for a warden that is at work there; at its end tell the own warden.
+    """Hold DATA_DIR for the block, waiting for a warden that is at work there; at its end tell the own warden, but for
+    where it is `unsure` whether something is left on the engine.
 
     Raises DataDirInUse, WardenAtWork after PATIENCE_S, InvalidSettings.
     """
@@ -66,7 +75,7 @@ async def held(
         finally:
             if warden is not None:
                 with anyio.CancelScope(shield=True):
-                    warden.dismiss(nothing_left=await _nothing_left(ledger))
+                    warden.dismiss(nothing_left=not unsure() and await _nothing_left(ledger))
 
 
 async def _enter(stack: AsyncExitStack, ledger: LedgerActor, say: Callable[[str], object]) -> None:
@@ -88,12 +97,12 @@ async def _enter(stack: AsyncExitStack, ledger: LedgerActor, say: Callable[[str]
 
 
 async def _nothing_left(ledger: LedgerActor) -> bool:
-    """Whether it is sure that nothing is outstanding, nor lost with a damaged ledger."""
+    """Whether it is sure that nothing is outstanding, nor without its verdict, nor lost with a damaged ledger."""
     if ledger.owes_scan:
         return False
     with anyio.move_on_after(LAST_LOOK_S):
         try:
-            return not await ledger.faults(outstanding=True)
+            return not await ledger.faults(outstanding=True) and not await ledger.executions(UNFINISHED, 1)
         except LedgerUnavailable:
             return False
     return False

@@ -73,6 +73,8 @@ class Player:
         self._locks = TargetLocks(tools.runner, tools.facts, rules.instance, execution.id)
         self._body = anyio.CancelScope()
         self._late = dict.fromkeys(scenario.probes, 0)
+        self.cleared = False
+        """Whether it has ended and neither a lock nor a helper of its is left on the engine, as was seen."""
 
     # ------------------------------------------------------------ for others
 
@@ -332,7 +334,7 @@ class Player:
         stage.until = None
         stuck = {undo.container_id for row in rows if row.outstanding for undo in row.undos}
         with anyio.move_on_after(RELEASE_DEADLINE_S):
-            await self._locks.release(keep=stuck)
+            self.cleared = await self._locks.release(keep=stuck)
         for injection in stage.injections:
             self._ends.not_injected.extend(injection.not_injected)
         undo = UndoState.COMPLETE if any(row.fault.fired_at is not None for row in rows) else UndoState.NONE

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import Outcome
 from coordinator.faults.facts import TargetLock
+from coordinator.faults.leftovers import mark_of_labels
 from coordinator.faults.locks import holder_text, lock_command, unlock_command
 from coordinator.faults.looks import Undo
 from coordinator.logging import action, log
@@ -52,21 +53,35 @@ class TargetLocks:
             if container_id not in locks or not self._is_ours(locks[container_id])
         }
 
-    async def release(self, keep: Collection[str]) -> None:
-        """Remove the locks but for those of the containers in `keep`. What cannot be removed is left to recovery."""
+    async def release(self, keep: Collection[str]) -> bool:
+        """Remove the locks but for those of the containers in `keep`. What cannot be removed is left to recovery.
+
+        Returns whether none is left, those that are kept among them, nor a helper of this execution.
+        """
         if not self._asked:
-            return
+            return True
         with action("unlock_targets"):
             try:
                 locks = await self._facts.locks()
             except EngineUnreachable as error:
                 log("locks:not_released", "WARNING", reason=str(error))
-                return
+                return False
             own = [lock.container_id for lock in locks if self._is_ours(lock) and lock.container_id not in keep]
             outcomes = await run_all(self._runner, [unlock_command(container_id) for container_id in own])
             left = [container_id for container_id, end in zip(own, outcomes, strict=True) if not end.ok]
             if left:
                 log("locks:not_released", "WARNING", containers=left)
+            kept = any(self._is_ours(lock) and lock.container_id in keep for lock in locks)
+            return not left and not kept and await self._helpers_are_gone()
+
+    async def _helpers_are_gone(self) -> bool:
+        """Looked at: what removed them may have met the same trouble as we."""
+        try:
+            marks = [mark_of_labels(helper.labels) for helper in await self._facts.helpers()]
+        except EngineUnreachable as error:
+            log("locks:helpers_not_seen", "WARNING", reason=str(error))
+            return False
+        return all((mark.instance, mark.execution) != (self._instance, self._execution_id) for mark in marks)
 
     def _is_ours(self, lock: TargetLock) -> bool:
         return (lock.instance, lock.execution) == (self._instance, self._execution_id)

@@ -176,6 +176,39 @@ def test_what_an_end_leaves_outstanding_is_tried_on(made: Coordinator, container
     eventually(lambda: ended(warden), "the warden's end")
 
 
+def test_locks_that_an_engine_kept_are_released_when_it_is_back(
+    made: Coordinator, containers: Sandbox, tmp_path: Path
+) -> None:
+    """The engine goes away before anything is fired: `run` ends at once with its verdict and nothing outstanding, and
+    the warden stays until the engine has let go of the lock.
+    """
+    socket = tmp_path / "docker.sock"
+    socket.symlink_to(engine_host().removeprefix("unix://"))
+    made.settings = {"DOCKER_HOST": f"unix://{socket}"}
+    target = containers.run("target")
+    text = scenario([PAUSE], names=[target.name])
+    text["probes"] = {"up": {"type": "container", "target": "t", "every": "100ms"}}
+    text["steady_state"] = [{"probe": "up", "availability": ">= 0%", "for": "3s"}]
+    file = made.data_dir.parent / "steady.json"
+    file.write_text(json.dumps(text))
+
+    def locked() -> bool:
+        return f"tc-{target.id}" in docker("volume", "ls", "--quiet").split()
+
+    with made.log_file.open("wb") as log:
+        run = subprocess.Popen([*PROGRAM, "run", str(file)], env=made.environment, stdout=log, stderr=log)
+    eventually(locked, "the lock")
+    socket.unlink()
+    assert run.wait(60) == 4
+    told = made.data_dir / "logs" / "warden.jsonl"
+    eventually(lambda: bool(messages(told, "warden:engine_away")), "a look for the engine")
+    assert locked()
+    socket.symlink_to(engine_host().removeprefix("unix://"))
+    eventually(lambda: not locked(), "the lock to be released")
+    eventually(lambda: messages(told, "warden:recovery")[-1]["status"] == 0, "the warden's last recovery")
+    assert target.status == "running"
+
+
 def test_a_start_waits_for_a_warden_at_work(made: Coordinator) -> None:
     """The lock is the warden's: `serve` says that it waits, and is up once it is let go."""
     lock = DataDirLock(made.data_dir, "test-coordinator", "warden")

@@ -1,16 +1,11 @@
 """Recovery: what a dead coordinator left is put back, given its verdict and unlocked; nobody else's is touched."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from random import Random
 
 import anyio
 import pytest
-from anyio.abc import TaskGroup
 
-from actors.docker.simulated import ExecResult, SimulatedEngine
+from actors.docker.simulated import ExecResult
 from coordinator.errors import Conflict, NotFound
 from coordinator.faults.commands import DockerCommand
 from coordinator.faults.facts import ContainerState
@@ -23,8 +18,9 @@ from coordinator.record import ExecutionState, FaultState, UndoState, Verdict
 from coordinator.supervision import ChildState
 from tests.clocks import LoopClock
 from tests.conformance.virtual_time import Backend, virtual_backend
-from tests.fleet import INSTANCE, FailingLedger
+from tests.fleet import INSTANCE
 from tests.life import Life
+from tests.unit.recovery.scene import Scene, scene
 
 pytestmark = pytest.mark.anyio
 
@@ -44,49 +40,6 @@ START = Undo(
 def anyio_backend(request: pytest.FixtureRequest) -> Backend:
     """Each event loop on a fresh virtual clock."""
     return virtual_backend(request.param)
-
-
-@dataclass
-class Scene:
-    """An engine, a disk, and the lives that come and go on them."""
-
-    engine: SimulatedEngine
-    disk: FailingLedger
-    group: TaskGroup
-
-    async def begin(self, retention_days: int = 7) -> Life:
-        """A new coordinator, running."""
-        life = Life(self.engine, self.disk, retention_days=retention_days)
-        self.group.start_soon(life.supervisor.run)
-        await anyio.sleep(0.5)
-        return life
-
-    async def dead(self, *texts: str, after: float = 5) -> Life:
-        """A coordinator that died while it played these, so many seconds after they were accepted."""
-        life = await self.begin()
-        for text in texts:
-            await life.submit(text)
-        await anyio.sleep(after)
-        life.dead = True
-        return life
-
-    def state(self, name: str) -> ContainerState:
-        """A container's state now."""
-        return self.engine.state.find(name).state
-
-    def locked(self) -> list[str]:
-        """Whose locks there are."""
-        return [labels["test-coordinator.instance"] for labels in self.engine.state.volumes.values()]
-
-
-@asynccontextmanager
-async def scene() -> AsyncIterator[Scene]:
-    """Two containers, an empty disk; every life is ended by force."""
-    async with SimulatedEngine(LoopClock(), Random(1)) as engine, anyio.create_task_group() as group:
-        for name in ("web", "db"):
-            engine.add(name)
-        yield Scene(engine, FailingLedger(), group)
-        group.cancel_scope.cancel()
 
 
 async def test_what_a_dead_coordinator_left() -> None:

@@ -12,7 +12,8 @@ from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.faults.facts import ContainerState
 from coordinator.faults.looks import Undo
 from tests.conformance.virtual_time import Backend, virtual_backend
-from tests.unit.recovery import test_actor
+from tests.unit.recovery import scene as lives
+from tests.unit.recovery.test_actor import paused_by_us
 from tests.unit.recovery.test_scan import OWN, Scene, Stubborn, comment, rules_undo, scene
 from tests.unit.recovery.test_scan import TABLE as RULES
 
@@ -108,8 +109,8 @@ async def test_a_lock_that_could_not_be_released_is_tried_again() -> None:
 
 async def test_it_is_said_until_a_person_has_resolved_it() -> None:
     """Recovery is degraded from the deadline until the lock is gone, by whomever."""
-    async with test_actor.scene() as place:
-        await test_actor.paused_by_us(place, 1.0)
+    async with lives.scene() as place:
+        await paused_by_us(place, 1.0)
         (labels,) = place.engine.state.volumes.values()
         labels["test-coordinator.owed"] = "unreadable"
         life = await place.begin()

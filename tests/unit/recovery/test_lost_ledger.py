@@ -10,7 +10,8 @@ from coordinator.faults.leftovers import LeftoverState
 from coordinator.record import Verdict
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import INSTANCE
-from tests.unit.recovery.test_actor import DB, paused_by_us, scene
+from tests.unit.recovery.scene import scene
+from tests.unit.recovery.test_actor import DB, paused_by_us
 
 pytestmark = pytest.mark.anyio
 

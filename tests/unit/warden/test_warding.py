@@ -16,7 +16,7 @@ from coordinator.errors import DataDirInUse, WardenAtWork
 from coordinator.record import FaultState
 from coordinator.settings import Settings, load
 from tests.unit.ledger.living import Life, fault_row
-from tests.unit.warden.owing import lose, ward
+from tests.unit.warden.owing import execution, lose, ward, write
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +89,30 @@ async def test_the_warden_is_told_whether_something_is_left(
             life.stopping.set()
         assert warden.words == []
     assert warden.words == [nothing_left]
+
+
+@pytest.mark.parametrize("unsure", [True, False])
+async def test_what_may_be_on_the_engine_keeps_the_warden(tmp_path: Path, *, unsure: bool) -> None:
+    """A ledger that owes nothing is no word of the locks and helpers that the engine did not let go of."""
+    ledger, warden = LedgerActor(tmp_path, "test-coordinator"), Dismissed(tmp_path)
+    async with held(ledger, warden, unsure=lambda: unsure), anyio.create_task_group() as group:
+        life = Life()
+        group.start_soon(ledger.run, life)
+        await life.up.wait()
+        life.stopping.set()
+    assert warden.words == [not unsure]
+
+
+async def test_a_verdict_that_is_owed_keeps_the_warden(tmp_path: Path) -> None:
+    """An execution whose end could not be recorded is left to it."""
+    write(tmp_path, execution())
+    ledger, warden = LedgerActor(tmp_path, "test-coordinator"), Dismissed(tmp_path)
+    async with held(ledger, warden), anyio.create_task_group() as group:
+        life = Life()
+        group.start_soon(ledger.run, life)
+        await life.up.wait()
+        life.stopping.set()
+    assert warden.words == [False]
 
 
 async def test_while_a_scan_is_owed_the_warden_stays(tmp_path: Path) -> None:
