@@ -129,7 +129,7 @@ def test_a_recovery_has_the_time_that_its_undos_wait(tmp_path: Path, monkeypatch
     slow = row(1, undo("exec", "a").model_copy(update={"settle_s": 65.0}))
     unseen = slow.fault.targets[0].model_copy(update={"effective_at": None})
     write(tmp_path, slow.model_copy(update={"fault": slow.fault.model_copy(update={"targets": (unseen,)})}))
-    played = Played(tmp_path, frozen(), [DONE])
+    played = Played(tmp_path, frozen(), [DONE], patience_s=10.0)
     assert played.aftermath.work()
     assert played.recoveries == 1
     assert not played.told("warden:recovery_failed")
