@@ -335,19 +335,25 @@ class _Attempt:
         if undo.container_id in self._attempted:
             return False
         if undo.container_id in self._effective and undo.container_id not in self._row.unsettled:
-            return (self._clock.now() - self._effective[undo.container_id]).total_seconds() < undo.lingers_s
+            since = (self._clock.now() - self._effective[undo.container_id]).total_seconds()
+            # The clock was set back meanwhile: it counts from the first look.
+            return (since if since >= 0 else self._quiet_s) < undo.lingers_s
         if undo.frozen_later and container.state is ContainerState.PAUSED:
             self._answering[self._row.fault.id] = self._clock.monotonic()
             self._waits = FROZEN
             return True
-        quiet = self._clock.monotonic() - self._answering[self._row.fault.id]
-        return quiet < max(undo.settle_s, undo.lingers_s)
+        return self._quiet_s < max(undo.settle_s, undo.lingers_s)
+
+    @property
+    def _quiet_s(self) -> float:
+        """How long the engine has answered."""
+        return self._clock.monotonic() - self._answering[self._row.fault.id]
 
     def _settled(self, undo: Undo) -> bool:
         """Whether an undo that succeeded was the last word: what nobody saw come about may do so after it."""
         if undo.container_id in self._effective and undo.container_id not in self._row.unsettled:
             return True
-        return self._clock.monotonic() - self._answering[self._row.fault.id] >= undo.settle_s
+        return self._quiet_s >= undo.settle_s
 
     def _note_untouched(self, undo: Undo, container: ContainerFacts | None, how: Need) -> None:
         known = undo.container_id in self._effective.keys() | self._attempted

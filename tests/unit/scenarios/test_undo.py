@@ -1,6 +1,7 @@
 """Undoing: what is put back, what is left alone, and what is waited for."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from random import Random
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import Command, DockerCommand, Outcome
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.faults.lifecycle import ContainerCrash, ContainerKill, ContainerPause, ContainerStop
+from coordinator.faults.lifecycle import SHUTDOWN_S, ContainerCrash, ContainerKill, ContainerPause, ContainerStop
 from coordinator.faults.limits import CpuLimit
 from coordinator.faults.model import FaultSpec
 from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
@@ -114,6 +115,20 @@ async def test_a_later_run_is_not_ours() -> None:
         assert house.state("a") is ContainerState.EXITED
         assert done.fault.state is FaultState.UNDONE
         assert "somebody else" in done.fault.targets[0].outcome
+
+
+async def test_a_clock_that_was_set_back_is_not_waited_for() -> None:
+    """A signal that was ignored may still be obeyed for a while, which no hour of the wall clock makes longer."""
+    spec = ContainerKill(type="container_kill", target="x", signal="SIGTERM")
+    async with fleet("a") as house:
+        row = await row_of(house, spec, FaultState.ACTIVE)
+        ahead = house.clock.now() + timedelta(hours=1)
+        targets = tuple(each.model_copy(update={"effective_at": ahead}) for each in row.fault.targets)
+        row = row.model_copy(update={"fault": row.fault.model_copy(update={"targets": targets})})
+        begun = anyio.current_time()
+        done = await house.undoer.undo(row, 300)
+        assert done.fault.state is FaultState.UNDONE
+        assert SHUTDOWN_S <= anyio.current_time() - begun < 2 * SHUTDOWN_S
 
 
 async def test_stuck_without_an_attempt_claims_no_later_run() -> None:
