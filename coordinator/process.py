@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from coordinator.errors import LedgerUnavailable
+from coordinator.errors import LedgerUnavailable, leaves
 from coordinator.logging import log
 from coordinator.supervision import Escalated, StartFailed, Supervisor
 
@@ -134,7 +134,7 @@ class Process:
                     drained = await self._drain(self._reason)
                 group.cancel_scope.cancel(reason="drained")
         except* LedgerUnavailable as failures:
-            log("process:not_drained", "ERROR", reason=str(leaves(failures)[0]))
+            log("process:not_drained", "ERROR", reason=str(next(leaves(failures))))
         return drained
 
     async def _cancel_when_hurried(self, scope: anyio.CancelScope) -> None:
@@ -157,15 +157,6 @@ class _Up:
     def started(self, value: object = None) -> None:  # noqa: ARG002  # the Protocol's signature
         """Say that the tree is up."""
         self.event.set()
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    """The errors of a group without their wrapping."""
-    return [
-        leaf
-        for error in group.exceptions
-        for leaf in (leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    ]
 
 
 @contextmanager

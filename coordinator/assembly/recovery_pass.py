@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from coordinator import __version__
-from coordinator.errors import CoordinatorError, DataDirInUse, LedgerUnavailable
+from coordinator.errors import CoordinatorError, DataDirInUse, LedgerUnavailable, leaves
 from coordinator.logging import bind, configure, log
 from coordinator.settings import Settings, load
 from coordinator.warden.aftermath import DONE, IN_USE, LEFT
@@ -71,7 +71,6 @@ async def _recovered(settings: Settings, hands: _Hands) -> int | None:
     """One pass with DATA_DIR held; how it ended, None where it is to go on."""
     from actors.ledger import LedgerActor
     from coordinator.assembly.tree import Patience, child, tell
-    from coordinator.process import leaves
     from coordinator.supervision import Escalated, StartFailed, Supervisor, SupervisorSpec
 
     ended: int | None = LEFT

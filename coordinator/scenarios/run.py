@@ -13,7 +13,7 @@ from typing import Final
 
 import anyio
 
-from coordinator.errors import AbilityMissing, CoordinatorError
+from coordinator.errors import AbilityMissing, CoordinatorError, leaves
 from coordinator.faults.facts import ContainerFacts
 from coordinator.logging import action, continuing
 from coordinator.ports import Prober, Sampler
@@ -152,7 +152,7 @@ class Player:
                 await self._play_within_the_timeout()
                 ended = True
             except* CoordinatorError as errors:
-                self._ends.put_error("; ".join(dict.fromkeys(str(leaf) for leaf in _leaves(errors))))
+                self._ends.put_error("; ".join(dict.fromkeys(str(leaf) for leaf in leaves(errors))))
                 ended = True
             finally:
                 if not ended:
@@ -345,11 +345,3 @@ class Player:
         )  # fmt: skip
         self._journal.tell("finished", verdict if reason is None else f"{verdict}: {reason}")
         await self._journal.settle()
-
-
-def _leaves(group: BaseExceptionGroup[CoordinatorError]) -> Iterator[CoordinatorError]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
