@@ -21,7 +21,8 @@ from coordinator.faults.locks import unlock_command
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
 from coordinator.record import FaultRow, FaultState, stamp
-from coordinator.scenarios.undo import Undoer, failure_text, run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
+from coordinator.scenarios.undo import Undoer
 from coordinator.supervision import ChildContext
 
 FIRST_PASS_S: Final = 20.0

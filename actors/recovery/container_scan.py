@@ -21,7 +21,7 @@ from coordinator.faults.strays import (
     remove_strays,
 )
 from coordinator.ports import CommandRunner
-from coordinator.scenarios.undo import failure_text, run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
 
 TOGETHER: Final = 50
 """Removed by one helper: what it is told must fit into a process's arguments."""

@@ -42,7 +42,7 @@ from coordinator.faults.locks import NAME_PREFIX, unlock_command
 from coordinator.faults.strays import Stray, StraySight, mark_of
 from coordinator.logging import Level, action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
-from coordinator.scenarios.undo import failure_text, run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
 
 REMOVE_S: Final = 30.0
 SHORT: Final = 12

@@ -24,7 +24,8 @@ from coordinator.faults.locks import (
 from coordinator.faults.looks import UP, Undo
 from coordinator.ports import Clock, CommandRunner, EngineFacts
 from coordinator.record import Fault, FaultClass, FaultRow, FaultState, TargetOutcome
-from coordinator.scenarios.undo import Undoer, failure_text, run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
+from coordinator.scenarios.undo import Undoer
 
 UNDO_S: Final = 20.0
 """How long one undo may take beyond the time that what was fired may still need."""

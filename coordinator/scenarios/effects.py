@@ -16,7 +16,7 @@ from coordinator.faults.looks import RunEnded, SignalSeen, StateIs, Succeeded, U
 from coordinator.faults.model import TargetPlan
 from coordinator.faults.refusals import done_to, refusal
 from coordinator.ports import Clock, EngineFacts
-from coordinator.scenarios.undo import failure_text
+from coordinator.scenarios.side_by_side import failure_text
 from coordinator.scenarios.whose import changed_before
 
 SEEN_WITHIN_S: Final = 5.0

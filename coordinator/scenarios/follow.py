@@ -18,7 +18,7 @@ from coordinator.faults.model import FaultPlan, Surroundings, TargetPlan
 from coordinator.logging import log
 from coordinator.ports import EngineFacts
 from coordinator.scenarios.effects import Watch, refused
-from coordinator.scenarios.undo import failure_text, run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
 
 if TYPE_CHECKING:
     from coordinator.scenarios.inject import Injection

@@ -28,10 +28,11 @@ from coordinator.scenarios.effects import Effects, Watch, judge_started, of_the_
 from coordinator.scenarios.follow import follow
 from coordinator.scenarios.keeping import keeping
 from coordinator.scenarios.proof import undone
+from coordinator.scenarios.side_by_side import failure_text, run_all
 from coordinator.scenarios.spread import judge_spread
 from coordinator.scenarios.telling import Meter, Tell
 from coordinator.scenarios.turns import turn
-from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer, failure_text, run_all
+from coordinator.scenarios.undo import LEDGER_PATIENCE_S, Undoer
 
 LEAD_S: Final = 2.0
 """How long before its time a later fault of a phase is armed."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from coordinator.faults.model import FaultPlan
 from coordinator.ports import CommandRunner
-from coordinator.scenarios.undo import failure_text, run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
 
 if TYPE_CHECKING:
     from coordinator.scenarios.telling import Tell

@@ -16,7 +16,7 @@ from coordinator.logging import action, log
 from coordinator.ports import CommandRunner, EngineFacts
 from coordinator.record import FaultClass
 from coordinator.scenarios.plan import Plan
-from coordinator.scenarios.undo import failure_text, run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
 
 
 class TargetLocks:

@@ -19,7 +19,7 @@ from coordinator import __version__
 from coordinator.faults.catalogue import KINDS
 from coordinator.faults.commands import FAULT, MARK, Outcome
 from coordinator.faults.facts import ContainerFacts, ContainerState
-from coordinator.scenarios.undo import run_all
+from coordinator.scenarios.side_by_side import run_all
 from tests.conftest import PATIENCE
 from tests.integration.coordinator_process import Coordinator, eventually
 from tests.integration.sandbox import Container, DockerFailed, Sandbox, docker

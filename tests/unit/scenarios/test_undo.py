@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from random import Random
 from uuid import UUID
 
 import anyio
 import pytest
 
 from actors.docker.simulated import ExecResult
-from coordinator.errors import EngineUnreachable
-from coordinator.faults.commands import Command, DockerCommand, Outcome
+from coordinator.faults.commands import Command
 from coordinator.faults.execute import ExecFault
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.lifecycle import SHUTDOWN_S, ContainerCrash, ContainerKill, ContainerPause, ContainerStop
@@ -18,7 +16,7 @@ from coordinator.faults.limits import CpuLimit
 from coordinator.faults.model import FaultSpec
 from coordinator.identity import LABEL_EXECUTION, LABEL_FAULT
 from coordinator.record import Fault, FaultRow, FaultState, TargetOutcome
-from coordinator.scenarios.undo import FROZEN, failure_text, run_all
+from coordinator.scenarios.undo import FROZEN
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import Fleet, fleet
 
@@ -361,43 +359,3 @@ async def test_each_users_undo_is_judged_by_its_own_exit_code() -> None:
         again = await house.undoer.undo(done, 5)
         assert again.fault.state is FaultState.UNDONE
         assert [text for _, text in house.runner.ran].count(f"exec {ids['b']} undo") == 1
-
-
-async def test_what_cannot_start_takes_no_other_with_it() -> None:
-    """A command that cannot start is an outcome without an exit code beside the others'."""
-
-    class Partly:
-        async def run(self, command: Command) -> Outcome:
-            await anyio.sleep(Random(1).random())
-            if command.argv == ("bad",):
-                raise EngineUnreachable("no docker here")
-            return Outcome(exit_code=0)
-
-    commands = [DockerCommand(argv=(word,)) for word in ("good", "bad", "better")]
-    outcomes = await run_all(Partly(), commands)
-    assert [outcome.exit_code for outcome in outcomes] == [0, None, 0]
-    assert failure_text(outcomes[1]) == "no docker here"
-    alone = await run_all(Partly(), commands[1:2])
-    assert alone[0].exit_code is None
-
-
-@pytest.mark.parametrize(
-    ("outcome", "text"),
-    [
-        (Outcome(exit_code=1, stderr="first\nlast\n"), "last"),
-        (
-            Outcome(exit_code=1, stderr="Error response from daemon: no space\nError: failed to start containers: a\n"),
-            "Error response from daemon: no space",
-        ),
-        (Outcome(exit_code=9), "exit code 9"),
-        (
-            Outcome(exit_code=126, stdout="OCI runtime exec failed: no such file: unknown\n"),
-            "OCI runtime exec failed: no such file: unknown",
-        ),
-        (Outcome(exit_code=1, stdout="OCI runtime exec failed: said by a program of theirs\n"), "exit code 1"),
-        (Outcome(exit_code=None, timed_out=True, duration_s=60), "the command was killed at its deadline after 60.0 s"),
-    ],
-)
-def test_failures_in_one_line(outcome: Outcome, text: str) -> None:
-    """A failure is told by the engine's reason, else its last line, its exit code or its deadline."""
-    assert failure_text(outcome) == text
