@@ -35,8 +35,13 @@ FAULT_TESTS = (
 )  # fmt: skip
 """Of tests/integration: those whose subject is the kernel, its cgroups or what the engine makes of them."""
 
-NOT_THERE = ("tests/integration/test_crash.py::test_in_a_container_helpers_run_the_own_image",)
-"""Builds the coordinator's image, of packages that the guest cannot reach."""
+NOT_THERE = (
+    "tests/integration/test_crash.py::test_in_a_container_helpers_run_the_own_image",
+    "tests/integration/test_crash.py::test_the_built_in_scenario_shows_the_restart",
+)
+"""The one builds the coordinator's image, of packages that the guest cannot reach; the other's steady state is an
+answer each 100 ms, which an emulated machine does not always give.
+"""
 
 
 def main() -> None:

@@ -9,7 +9,11 @@ from coordinator.faults.looks import thaws
 from coordinator.record import FaultRow
 
 COMMAND_S: Final = 5.0
-"""How long the command of an undo may take on a busy engine, beside what it has to wait for."""
+"""How long the command of an undo may take on a busy engine, beside what it has to wait for. Twice as long with each
+attempt, up to LONGEST_COMMAND_S: one that takes longer than its time would be cut off for ever.
+"""
+
+LONGEST_COMMAND_S: Final = 40.0
 
 LONGEST_S: Final = 60.0
 """A wait that is longer is the whole pass's: it goes on in the next one of the same process."""
@@ -31,7 +35,8 @@ def together(rows: Iterable[FaultRow]) -> list[list[FaultRow]]:
 def least_s(row: FaultRow) -> float:
     """Seconds within which a row that is not stuck can be put back, also where nobody saw its effect."""
     waits = (max(undo.settle_s, undo.lingers_s) for undo in row.undos)
-    return min(max(waits, default=0.0) + COMMAND_S, LONGEST_S)
+    command_s: float = min(COMMAND_S * 2.0 ** min(row.attempts, 10), LONGEST_COMMAND_S)
+    return min(max(waits, default=0.0) + command_s, LONGEST_S)
 
 
 def _turn(row: FaultRow) -> tuple[bool, float]:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from actors.docker.simulated import SimulatedEngine
-from actors.recovery.actor import FIRST_PASS_S, RecoveryActor
+from actors.recovery.actor import FIRST_PASS_S, LATER_PASS_S, RecoveryActor
 from actors.recovery.order import COMMAND_S, LONGEST_S, least_s, together
 from coordinator.faults.commands import Command
 from coordinator.faults.facts import ContainerState
@@ -102,6 +102,25 @@ async def test_one_pass_is_enough(helper_s: float) -> None:
 
         house.runner.before = slow
         assert await recovery(house).recover(FIRST_PASS_S) == ()
+
+
+@pytest.mark.anyio
+async def test_what_takes_longer_than_its_time_has_more_of_it() -> None:
+    """On a machine so slow that each command would be cut off, each attempt goes on for longer, until one is enough."""
+    async with fleet("a") as house:
+        await house.accepted(1)
+        for number, spec in enumerate((CPU, MEMORY, PIDS), 2):
+            await house.ledger.save_fault(row_on(house.engine, spec, number, "a", at=house.clock.now()))
+
+        async def slow(command: Command) -> None:
+            await anyio.sleep(30)
+
+        house.runner.before = slow
+        waking = recovery(house)
+        passes = 1
+        while await waking.recover(LATER_PASS_S):
+            passes += 1
+            assert passes < 10
 
 
 @pytest.mark.anyio
