@@ -60,7 +60,7 @@ exec switch_root /mnt /lib/systemd/systemd
 def main() -> None:
     """Build into the folder that is named, unless what is there is of the same recipe."""
     match sys.argv[1:]:
-        case [folder]:
+        case [folder] if not folder.startswith("-"):
             build(Path(folder).resolve())
         case _:
             sys.exit("usage: tools/vm_image.py FOLDER")
