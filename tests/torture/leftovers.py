@@ -20,11 +20,15 @@ OURS: Final = (" tc_", " 7c01:", "tcifb", '"tc:')
 
 
 def on_the_engine(stage: Stage, instance: str) -> list[str]:
-    """Helper containers of this instance, and locks on the stage's containers."""
+    """Helper containers of this instance, and locks on the stage's containers.
+
+    A volume of that name without any label is no lock yet: an engine that was killed has made it, and kept no labels.
+    """
     filters = [f"{LABEL_ROLE}=helper", f"{LABEL_INSTANCE}={instance}"]
     helpers = stage.api.containers(all=True, filters={"label": filters})
     volumes = stage.api.volumes()["Volumes"] or ()
-    locks = {f"tc-{identity}" for identity in stage.ids.values()} & {volume["Name"] for volume in volumes}
+    labelled = {volume["Name"] for volume in volumes if volume["Labels"]}
+    locks = {f"tc-{identity}" for identity in stage.ids.values()} & labelled
     return [f"helper container {each['Names']} left" for each in helpers] + [
         f"lock {name} left" for name in sorted(locks)
     ]

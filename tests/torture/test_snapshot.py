@@ -91,7 +91,7 @@ def test_another_run_is_seen_unless_a_fault_ended_it(stage: Stage) -> None:
 def test_what_is_left_on_the_engine_is_seen(stage: Stage) -> None:
     """A lock on a container of the stage, and a helper of the instance; not those of others."""
     lock = f"tc-{stage.ids['web']}"
-    stage.docker("volume", "create", lock)
+    stage.docker("volume", "create", "--label", f"{LABEL_ROLE}=lock", lock)
     labels = (f"{LABEL_ROLE}=helper", f"{LABEL_INSTANCE}=me")
     image = stage.api.inspect_container(stage.ids["web"])["Image"]
     helper = stage.docker("create", *(part for label in labels for part in ("--label", label)), image)
