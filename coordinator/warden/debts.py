@@ -153,10 +153,13 @@ class Ledger:
     def _connected(self) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != KNOWN_VERSION:
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != KNOWN_VERSION:
+                raise sqlite3.NotSupportedError(f"the ledger is of version {version}, the warden reads {KNOWN_VERSION}")
+        except sqlite3.Error:
             connection.close()
-            raise sqlite3.NotSupportedError(f"the ledger is of version {version}, the warden reads {KNOWN_VERSION}")
+            raise
         return connection
 
 
