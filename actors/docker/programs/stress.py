@@ -31,7 +31,7 @@ from actors.docker.programs.holding import answer, news, serve
 from actors.docker.programs.killings import Killings, Tell
 from actors.docker.programs.limits import FAILED, OK, USAGE, Failed, known
 from actors.docker.programs.load_target import Target
-from actors.docker.programs.running import expires, in_time, remove
+from actors.docker.programs.running import expires, remove
 from actors.docker.programs.running import start as start_program
 
 SHOWN_S = 12.0
@@ -96,7 +96,9 @@ class Put:
         self.number = number
         self.answered = self.taken_out = False
         self.target = Target(container)
-        in_time(mark)
+        # One without a deadline as well: a stressor ends by itself.
+        if expires(mark) <= time.time():
+            raise Failed("its deadline is past")
         self.until = time.monotonic() + SHOWN_S
         self.deadline = time.monotonic() + expires(mark) - time.time()
         self.least, workers, each = self._wanted(value)
