@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
-
-E = TypeVar("E", bound=BaseException)
 
 
 class CoordinatorError(Exception):
     """Anything that is told to a person in one line, without a traceback."""
 
 
-def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
-    """The errors of a group without their wrapping."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors of a group without their wrapping, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
 
 
 class InvalidSettings(CoordinatorError):

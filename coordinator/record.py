@@ -40,6 +40,10 @@ class ExecutionState(StrEnum):
     FINISHED = "finished"
 
 
+UNFINISHED: Final = frozenset(ExecutionState) - {ExecutionState.FINISHED}
+"""The states of executions that wait for their verdict."""
+
+
 class Verdict(StrEnum):
     """How an execution ended, strongest first."""
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from coordinator.errors import leaves
+
 _MESSAGE: Final = "Unhandled exception in client_connected_cb"
 
 
@@ -39,12 +41,4 @@ def is_departure(context: dict[str, Any]) -> bool:
     error = context.get("exception")
     if not isinstance(error, BaseException) or not str(context.get("message", "")).startswith(_MESSAGE):
         return False
-    return all(isinstance(leaf, OSError) for leaf in _leaves(error))
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from _leaves(part)
-    else:
-        yield error
+    return all(isinstance(leaf, OSError) for leaf in leaves(error))

@@ -10,10 +10,9 @@ from typing import Final
 
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, Ledger
-from coordinator.record import Execution, ExecutionState, FaultRow, TimelineEntry, UndoState, Verdict
+from coordinator.record import UNFINISHED, Execution, ExecutionState, FaultRow, TimelineEntry, UndoState, Verdict
 
 PAGE: Final = 200
-UNFINISHED: Final = frozenset(ExecutionState) - {ExecutionState.FINISHED}
 RESTARTED: Final = "coordinator restarted"
 NOT_RECORDED: Final = "its end could not be recorded: see the log"
 

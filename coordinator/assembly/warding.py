@@ -12,7 +12,7 @@ import anyio
 
 from coordinator.errors import LedgerUnavailable, WardenAtWork
 from coordinator.logging import log
-from coordinator.record import ExecutionState
+from coordinator.record import UNFINISHED
 from coordinator.warden.ward import Ward
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ PATIENCE_S: Final = 90.0
 """How long a start waits for the warden of a dead coordinator: longer than a pass that waits for one slow stop, which
 takes a minute.
 """
-
-UNFINISHED: Final = frozenset(ExecutionState) - {ExecutionState.FINISHED}
 
 LOOK_AGAIN_S: Final = 0.05
 LAST_LOOK_S: Final = 2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
@@ -13,6 +12,7 @@ from coordinator.errors import (
     InvalidSettings,
     InvariantBroken,
     NotFound,
+    leaves,
 )
 
 if TYPE_CHECKING:
@@ -68,15 +68,6 @@ def told(error: BaseException) -> Told:
     parts = [_told_one(leaf) for leaf in leaves(error)]
     lines = tuple(dict.fromkeys(line for part in parts for line in part.lines))
     return Told(lines, max(part.code for part in parts))
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors of a group, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
 
 
 def one_line(error: BaseException) -> str:
