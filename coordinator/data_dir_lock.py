@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -19,6 +20,12 @@ WARDEN: Final = "warden"
 
 _OWNER_ONLY: Final = 0o700
 
+_RANGE: Final = struct.Struct("hhqqi4x")
+"""`struct flock` of 64-bit Linux: type, whence, start, length, pid. See F_OFD_SETLK in fcntl(2)."""
+_WARDENS_BYTES: Final = 2
+_BYTES: Final = 1
+"""How much of the file is locked tells the role of the holder from the instant on at which it holds it."""
+
 
 class DataDirLock:
     """An advisory lock on `DATA_DIR/lock`, whose content names the holder for people."""
@@ -27,6 +34,7 @@ class DataDirLock:
         """Touch nothing yet. `role` is what the holder is: `serve`, `warden`, a command."""
         self._data_dir = data_dir
         self._holder = {"pid": os.getpid(), "instance": instance, "role": role}
+        self._length = _WARDENS_BYTES if role == WARDEN else _BYTES
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -34,23 +42,32 @@ class DataDirLock:
         InvalidSettings where the folder cannot be used.
         """
         descriptor = self._opened()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while not _taken(descriptor, self._length):
+            length = _held_length(descriptor)
+            if length is None:
+                # It was let go in between.
+                continue
             holder = _Holder.read(descriptor)
             os.close(descriptor)
-            if holder.role == WARDEN:
-                raise WardenAtWork(
-                    f"DATA_DIR {self._data_dir}: {holder} is putting back what a dead coordinator left"
-                ) from None
-            raise DataDirInUse(
-                f"DATA_DIR {self._data_dir} is in use by {holder}; stop it or give another DATA_DIR"
-            ) from None
+            raise self._refusal(holder, by_warden=length == _WARDENS_BYTES)
         # On a full disk the lock holds all the same; only its message to people is missing.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(self._holder).encode() + b"\n", 0)
         self._descriptor = descriptor
+
+    def _refusal(self, holder: _Holder, *, by_warden: bool) -> DataDirInUse:
+        # What the file says may still be of the holder before.
+        certain = holder.role != "" and by_warden == (holder.role == WARDEN)
+        if by_warden:
+            return WardenAtWork(
+                f"DATA_DIR {self._data_dir}: {holder if certain else 'a warden'} is putting back what a dead "
+                "coordinator left"
+            )
+        return DataDirInUse(
+            f"DATA_DIR {self._data_dir} is in use by {holder if certain else 'another coordinator'}; "
+            "stop it or give another DATA_DIR"
+        )
 
     def release(self) -> None:
         """Give it back; idempotent."""
@@ -66,6 +83,22 @@ class DataDirLock:
             raise InvalidSettings(
                 f"DATA_DIR: {self._data_dir}: {failed.strerror}; give a folder that this user can write"
             ) from failed
+
+
+def _taken(descriptor: int, length: int) -> bool:
+    """Lock as many bytes for this open file; False where another has one of them."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _RANGE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, length, 0))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held_length(descriptor: int) -> int | None:
+    """How many bytes another has locked; None where nobody has any."""
+    asked = _RANGE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, _WARDENS_BYTES, 0)
+    kind, _, _, length, _ = _RANGE.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK else length
 
 
 class _Holder(NamedTuple):
@@ -85,4 +118,4 @@ class _Holder(NamedTuple):
             return cls()
 
     def __str__(self) -> str:
-        return f"{self.role} of {self.instance} (pid {self.pid})" if self.role else "another coordinator"
+        return f"{self.role} of {self.instance} (pid {self.pid})"

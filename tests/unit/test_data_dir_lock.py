@@ -57,16 +57,30 @@ def test_a_warden_that_holds_it_is_told_apart(tmp_path: Path) -> None:
     warden.release()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"pid": 1}'])
+UNREADABLE = ["", "{", "[1]", '{"pid": 1}']
+
+
+@pytest.mark.parametrize("text", [*UNREADABLE, '{"pid": 1, "instance": "a", "role": "warden"}'])
 def test_an_unreadable_holder_is_another_coordinator(tmp_path: Path, text: str) -> None:
-    """A lock file that says nothing (a full disk) still refuses, and never takes its holder for a warden."""
-    holder = DataDirLock(tmp_path, "test-coordinator", role="warden")
+    """A lock file that says nothing (a full disk), or what one before said, still refuses, and names nobody."""
+    holder = DataDirLock(tmp_path, "test-coordinator")
     holder.acquire()
     (tmp_path / "lock").write_text(text)
     with pytest.raises(DataDirInUse, match="in use by another coordinator") as refused:
         DataDirLock(tmp_path, "test-coordinator").acquire()
     assert not isinstance(refused.value, WardenAtWork)
     holder.release()
+
+
+@pytest.mark.parametrize("text", [*UNREADABLE, '{"pid": 1, "instance": "a", "role": "serve"}'])
+def test_a_warden_is_known_before_it_has_said_so(tmp_path: Path, text: str) -> None:
+    """It holds the lock a moment before its name is in the file, and for good on a full disk: it is waited for."""
+    warden = DataDirLock(tmp_path, "test-coordinator", role="warden")
+    warden.acquire()
+    (tmp_path / "lock").write_text(text)
+    with pytest.raises(WardenAtWork, match="a warden is putting back"):
+        DataDirLock(tmp_path, "test-coordinator").acquire()
+    warden.release()
 
 
 def test_released_lock_is_free(tmp_path: Path) -> None:
