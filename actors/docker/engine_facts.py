@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -33,7 +33,7 @@ from coordinator.faults.facts import (
     TargetLock,
 )
 from coordinator.faults.leftovers import HELPER
-from coordinator.faults.locks import ROLE, parse_lock
+from coordinator.faults.locks import NAME_PREFIX, ROLE, parse_lock
 from coordinator.identity import LABEL_ROLE
 from coordinator.ports import LogStream
 
@@ -194,8 +194,18 @@ def _helpers(client: APIClient) -> tuple[ContainerFacts, ...]:
 
 def _locks(client: APIClient) -> tuple[TargetLock, ...]:
     volumes = client.volumes(filters={"label": f"{LABEL_ROLE}={ROLE}"})["Volumes"] or []
-    parsed = (parse_lock(volume["Name"], volume["Labels"] or {}) for volume in volumes)
+    parsed = [parse_lock(volume["Name"], volume["Labels"] or {}) for volume in [*volumes, *_without_labels(client)]]
     return tuple(sorted((lock for lock in parsed if lock is not None), key=lambda lock: lock.container_id))
+
+
+def _without_labels(client: APIClient) -> list[Mapping[str, Any]]:
+    """Volumes named as locks are. Lists show one that is just being made, without its labels: an inspection waits."""
+    named = client.volumes(filters={"name": NAME_PREFIX})["Volumes"] or []
+    found = []
+    for name in (each["Name"] for each in named if not each["Labels"] and each["Name"].startswith(NAME_PREFIX)):
+        with contextlib.suppress(NotFound):
+            found.append(client.inspect_volume(name))
+    return [volume for volume in found if not volume["Labels"]]
 
 
 def _events_since(client: APIClient, since: datetime, ids: tuple[str, ...], *, local: bool) -> tuple[EngineEvent, ...]:

@@ -10,14 +10,14 @@ from typing import Final
 
 import anyio
 
+from actors.recovery.held_locks import HeldLocks
 from actors.recovery.order import least_s, together
 from actors.recovery.orphans import Orphans
 from actors.recovery.scan import EngineScan
 from coordinator.errors import Conflict, EngineUnreachable, LedgerUnavailable, NotFound
 from coordinator.faults.commands import DockerCommand
-from coordinator.faults.facts import ContainerState, TargetLock
+from coordinator.faults.facts import ContainerState
 from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport, mark_of_labels
-from coordinator.faults.locks import unlock_command
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
 from coordinator.record import FaultRow, FaultState, stamp
@@ -64,7 +64,7 @@ class RecoveryActor:
         self._instance = instance
         self._playing = playing
         self._retention = timedelta(days=retention_days)
-        self._told_locks: set[tuple[str, str]] = set()
+        self._locks = HeldLocks(ledger, facts, runner, instance=instance, playing=playing)
         self._idle: set[str] | None = None
         """Helpers of no execution that did not run at the last look; None before the first."""
         self._orphans = Orphans(ledger, clock, playing)
@@ -291,29 +291,11 @@ class RecoveryActor:
         # Once more: it may have ended between the read and the question.
         return await self._ledger.fault(fault_id) or row
 
-    # ------------------------------------------------------------ locks
+    # ------------------------------------------------------------ what is left on the engine
 
     async def _release_locks(self) -> None:
-        """Remove this instance's locks that nothing outstanding needs. One that the ledger knows nothing of stays."""
-        needed = {u.container_id for row in await self._ledger.faults(outstanding=True) for u in row.undos}
         try:
-            stale = {
-                (lock.container_id, lock.execution)
-                for lock in await self._facts.locks()
-                if lock.instance == self._instance and not self._playing(lock.execution)
-            }
-            if not stale:
-                return
-            # Read anew: one that was just released may by now be the lock of the next execution.
-            for lock in await self._facts.locks():
-                if (lock.container_id, lock.execution) not in stale or lock.container_id in needed:
-                    continue
-                if await self._ledger.execution(lock.execution) is None:
-                    self._tell_unknown(lock)
-                    continue
-                outcomes = await run_all(self._runner, [unlock_command(lock.container_id)])
-                if not outcomes[0].ok:
-                    self._trouble = f"the lock on {lock.container_id[:12]} could not be removed"
+            self._trouble = await self._locks.release() or self._trouble
         except EngineUnreachable as error:
             self._trouble = str(error)
             log("recovery:locks_not_seen", "WARNING", reason=str(error))
@@ -340,20 +322,6 @@ class RecoveryActor:
         except EngineUnreachable as error:
             self._trouble = str(error)
             log("recovery:helpers_not_seen", "WARNING", reason=str(error))
-
-    def _tell_unknown(self, lock: TargetLock) -> None:
-        """Once, and not again at every look: nothing here will ever release it."""
-        if (lock.container_id, lock.execution) in self._told_locks:
-            return
-        self._told_locks.add((lock.container_id, lock.execution))
-        log(
-            "recovery:unknown_lock",
-            "WARNING",
-            container_id=lock.container_id,
-            execution=lock.execution,
-            undo=list(lock.undo),
-            reason="not in this DATA_DIR's ledger: `recover --scan` undoes it, and so does recovery after its deadline",
-        )
 
 
 async def _nothing() -> None:

@@ -38,7 +38,7 @@ from coordinator.faults.leftovers import (
     parse_sight,
     remove_command,
 )
-from coordinator.faults.locks import NAME_PREFIX, unlock_command
+from coordinator.faults.locks import NAME_PREFIX, TORN, unlock_command
 from coordinator.faults.strays import Stray, StraySight, mark_of
 from coordinator.logging import Level, action, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
@@ -314,6 +314,8 @@ class EngineScan:
             where=names.get(lock.container_id, "a container that is gone"), execution=mark.execution,
             why=claim_text(how, mark), state=LeftoverState.KEPT,
         )  # fmt: skip
+        if lock.torn:
+            return await self._torn(lock, told, there=lock.container_id in names), False
         if how is Claim.NAMELESS:
             return told.model_copy(update={"state": LeftoverState.LEFT, "commands": lock.undo}), False
         if not reach.covers(how, mark):
@@ -329,6 +331,18 @@ class EngineScan:
         state = LeftoverState.LEFT if done.commands else LeftoverState.UNDONE
         told = told.model_copy(update={"state": state, "text": done.text, "commands": done.commands})
         return told, own and how is Claim.EXPIRED and done.for_good
+
+    async def _torn(self, lock: TargetLock, told: Leftover, *, there: bool) -> Leftover:
+        """Remove it where its container is there: else it may be anybody's volume."""
+        told = told.model_copy(update={"why": TORN})
+        if not there:
+            return told
+        unlock = unlock_command(lock.container_id)
+        (outcome,) = await run_all(self._runner, [unlock])
+        if outcome.ok:
+            return told.model_copy(update={"state": LeftoverState.UNDONE, "text": "removed"})
+        left = {"state": LeftoverState.LEFT, "text": failure_text(outcome), "commands": (unlock.shown(),)}
+        return told.model_copy(update=left)
 
 
 def _mark_of_lock(lock: TargetLock) -> Mark:

@@ -170,11 +170,13 @@ class TargetLock(Value):
     """The lock on a target, read back from the engine: a volume `tc-<container id>` with labels.
 
     `undo` are the commands as a person would paste them; `undos` the same as data, None where they cannot be read.
+    `torn`: the volume has no labels, as the engine died while it made it. Nobody has that lock, nor can anybody get it.
     """
 
     container_id: str
     instance: str
     execution: str
+    torn: bool = False
     fault: str = ""
     expires: float = 0.0
     undo: tuple[str, ...] = ()

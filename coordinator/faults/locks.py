@@ -33,8 +33,10 @@ NAME_PREFIX: Final = "tc-"
 CURL: Final = ("curl",)
 """Begins an undo that is a request."""
 DEADLINE_S: Final = 15.0
+TORN: Final = "made by an engine that died before it kept whose it is"
 
 _ID: Final = re.compile(r"[0-9a-f]{12,64}")
+_NAME: Final = re.compile(rf"{NAME_PREFIX}[0-9a-f]{{64}}")
 _STATES: Final[Mapping[str, frozenset[ContainerState]]] = {
     "unpause": frozenset({ContainerState.PAUSED}),
     "start": frozenset({
@@ -82,6 +84,8 @@ def parse_lock(name: str, labels: Mapping[str, str]) -> TargetLock | None:
 
     Labels that do not read (written by a later version, or by hand) leave their field empty: a lock is a lock.
     """
+    if not labels and _NAME.fullmatch(name):
+        return TargetLock(container_id=name.removeprefix(NAME_PREFIX), instance="", execution="", torn=True)
     if labels.get(LABEL_ROLE) != ROLE or not name.startswith(NAME_PREFIX):
         return None
     return TargetLock(
@@ -159,6 +163,8 @@ def shown(lock: TargetLock, locked: LockedUndo) -> tuple[str, ...]:
 
 def holder_text(lock: TargetLock) -> str:
     """Who holds a lock and until when, in a few words for a person."""
+    if lock.torn:
+        return f"held by nobody, {TORN}: recovery removes it, and so does `{unlock_command(lock.container_id).shown()}`"
     until = ""
     if lock.expires:
         until = (

@@ -44,6 +44,27 @@ async def test_the_first_lock_stays(stage: Stage) -> None:
     assert target.id not in {lock.container_id for lock in await stage.facts.locks()}
 
 
+async def test_a_lock_without_labels_is_nobodys(stage: Stage) -> None:
+    """An engine that died while it made a lock has kept none: it is told as torn, and nobody can take it until it is
+    removed.
+    """
+    target = await stage.add()
+
+    async def found() -> list[bool]:
+        return [lock.torn for lock in await stage.facts.locks() if lock.container_id == target.id]
+
+    try:
+        assert (await stage.run("volume", "create", f"tc-{target.id}")).ok
+        assert await found() == [True]
+        assert (await stage.runner.run(lock_command(target.id, "one", "execution-1", "", 1e9, []))).ok
+        assert await found() == [True]
+    finally:
+        removed = await stage.runner.run(unlock_command(target.id))
+
+    assert removed.ok
+    assert await found() == []
+
+
 async def test_helpers_are_found_and_removed(stage: Stage) -> None:
     """Containers with the role of a helper are listed, in whatever state, and go by force; no others do."""
     target, helper = await stage.add(), await stage.add("helper", role="helper")

@@ -20,15 +20,11 @@ OURS: Final = (" tc_", " 7c01:", "tcifb", '"tc:')
 
 
 def on_the_engine(stage: Stage, instance: str) -> list[str]:
-    """Helper containers of this instance, and locks on the stage's containers.
-
-    A volume of that name without any label is no lock yet: an engine that was killed has made it, and kept no labels.
-    """
+    """Helper containers of this instance, and locks on the stage's containers."""
     filters = [f"{LABEL_ROLE}=helper", f"{LABEL_INSTANCE}={instance}"]
     helpers = stage.api.containers(all=True, filters={"label": filters})
     volumes = stage.api.volumes()["Volumes"] or ()
-    labelled = {volume["Name"] for volume in volumes if volume["Labels"]}
-    locks = {f"tc-{identity}" for identity in stage.ids.values()} & labelled
+    locks = {f"tc-{identity}" for identity in stage.ids.values()} & {volume["Name"] for volume in volumes}
     return [f"helper container {each['Names']} left" for each in helpers] + [
         f"lock {name} left" for name in sorted(locks)
     ]

@@ -81,6 +81,15 @@ def test_another_volume_is_no_lock(name: str, labels: dict[str, str]) -> None:
     assert parse_lock(name, labels) is None
 
 
+def test_a_volume_without_labels_is_a_torn_lock() -> None:
+    """Named as the lock of a container and with no label at all: the engine died while it made it. Nobody holds it."""
+    torn = parse_lock(f"tc-{ID}", {})
+    assert torn == TargetLock(container_id=ID, instance="", execution="", torn=True)
+    assert parse_lock(f"tc-{ID}", {"by": "somebody"}) is None
+    assert parse_lock(f"my-tc-{ID}", {}) is None
+    assert holder_text(torn).endswith(f"recovery removes it, and so does `docker volume rm tc-{ID}`")
+
+
 @pytest.mark.parametrize("wrong", ["", "soon", "1e999", "nan", json.dumps({"a": 1})])
 def test_a_lock_with_labels_that_do_not_read_is_a_lock(wrong: str) -> None:
     """Labels that make no sense leave their field empty and the lock in place."""

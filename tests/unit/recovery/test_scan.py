@@ -282,6 +282,8 @@ class Stubborn:
         if command.of_helper and command.argv[-2] == "remove":
             placed = [each.model_copy(update={"error": "Operation not permitted"}) for each in asked(command)]
             return Outcome(exit_code=0, stdout=f"[{','.join(each.model_dump_json() for each in placed)}]")
+        if command.argv[:2] == ("volume", "rm"):
+            return Outcome(exit_code=1, stderr="volume is in use")
         return await self.engine.runner.run(command)
 
 
@@ -346,6 +348,28 @@ async def test_unreadable_locks_are_left_to_a_person() -> None:
         assert [each.state for each in report.found] == [LeftoverState.LEFT] * 2
         assert all(each.commands[0].startswith("docker unpause ") for each in report.left)
         assert (place.state("web"), place.locked) == (ContainerState.PAUSED, 2)
+
+
+async def test_a_lock_of_nobody_is_removed() -> None:
+    """Of a container that is there; a volume of none may be anybody's."""
+    async with scene() as place:
+        for identity in (place.engine.state.find("web").id, "0" * 64):
+            place.engine.state.volumes[f"tc-{identity}"] = {}
+        report = await place.scan().scan(careful=True)
+        assert told(report) == {
+            "lock a container that is gone": LeftoverState.KEPT, "lock web": LeftoverState.UNDONE,
+        }  # fmt: skip
+        assert list(place.engine.state.volumes) == [f"tc-{'0' * 64}"]
+
+
+async def test_a_lock_of_nobody_that_stays_is_left() -> None:
+    """With the command by which a person removes it."""
+    async with scene() as place:
+        identity = place.engine.state.find("web").id
+        place.engine.state.volumes[f"tc-{identity}"] = {}
+        ports = (place.ledger, place.engine.facts, Stubborn(place.engine), place.engine.clock)
+        (found,) = (await EngineScan(*ports, instance=OWN, playing=lambda _: False).scan()).found
+        assert (found.state, found.commands) == (LeftoverState.LEFT, (f"docker volume rm tc-{identity}",))
 
 
 async def test_a_container_that_is_gone_owes_nothing() -> None:
