@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from coordinator.faults.commands import HELPER_PROGRAMS, MARK
+from coordinator.faults.commands import HELPER_PROGRAMS
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings
@@ -50,4 +50,4 @@ class ClockSkew(CgroupFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Skew the clock of each running container."""
-        return self.planned(containers, "realtime", str(round(self.offset * 1000) * (NS // 1000)), MARK)
+        return self.planned(containers, "realtime", str(round(self.offset * 1000) * (NS // 1000)))

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from coordinator.faults.commands import FAULT, HELPER_PROGRAMS, MARK
+from coordinator.faults.commands import FAULT, HELPER_PROGRAMS
 from coordinator.faults.facts import ContainerFacts, ContainerState
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Undo
@@ -68,7 +68,7 @@ class DiskIoStress(StressFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Load the disk of each running container."""
-        return self.planned(containers, "disk", f"{self.workers}x{self.path}", MARK)
+        return self.planned(containers, "disk", f"{self.workers}x{self.path}")
 
 
 class DiskFill(CgroupFault):
@@ -109,7 +109,7 @@ class DiskFill(CgroupFault):
         """Fill each running container's."""
         value = f"{self.percent:g}%" if self.size is None else str(self.size)
         cap = self.size if isinstance(self.size, int) else self.cap or DEFAULT_CAP
-        return self.planned(containers, value, str(cap), self.path, MARK)
+        return self.planned(containers, value, str(cap), self.path)
 
     def undo_of(self, container: ContainerFacts) -> Undo:
         """From inside where the container runs, else from where its files are."""

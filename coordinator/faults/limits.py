@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM, DockerCommand
+from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM, MARK, DockerCommand
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineInfo
 from coordinator.faults.looks import LATE_S, Succeeded, Undo
 from coordinator.faults.model import ALONE, FaultPlan, FaultSpec, Surroundings, TargetPlan, Untouched
@@ -28,7 +28,7 @@ class CgroupFault(FaultSpec):
     """What is done in a running container's cgroup by a helper that can write the host's, and is undone by its id."""
 
     program: ClassVar[str]
-    """What does it in the helper: `put FAULT ... CONTAINER`, `remove FAULT CONTAINER`."""
+    """What does it in the helper: `put FAULT ... MARK CONTAINER`, `remove FAULT CONTAINER`."""
     needs: ClassVar[str] = "a Docker engine on Linux, version 20.10 or later, and the helper image (HELPER_IMAGE)"
     by_helper: ClassVar[bool] = True
     in_cgroups: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class CgroupFault(FaultSpec):
             targets.append(
                 TargetPlan(
                     container_id=container.id, name=container.name, started_at=container.started_at,
-                    pre_state=container.state, inject=self._asked("put", FAULT, *asked, container.id),
+                    pre_state=container.state, inject=self._asked("put", FAULT, *asked, MARK, container.id),
                     # It succeeds only when it has seen in the kernel what was asked for.
                     effect=Succeeded(), undo=self.undo_of(container),
                 )

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from coordinator.faults.commands import HELPER_PROGRAMS, MARK, DockerCommand
+from coordinator.faults.commands import HELPER_PROGRAMS, DockerCommand
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.lifecycle import SIGNALS, among_processes, each_running, signal_name
 from coordinator.faults.limits import DEADLINE_S, CgroupFault
@@ -113,4 +113,4 @@ class ProcessFreeze(ProcessFault, CgroupFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Stop them in each running container."""
-        return self.planned(containers, *self.meant, MARK)
+        return self.planned(containers, *self.meant)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coordinator.faults.commands import MARK, STRESS_PROGRAM
+from coordinator.faults.commands import STRESS_PROGRAM
 from coordinator.faults.facts import ContainerFacts
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.model import ALONE, FaultPlan, Surroundings
@@ -46,7 +46,7 @@ class CpuStress(StressFault):
 
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Load each running container."""
-        return self.planned(containers, "cpu", f"{self.workers}x{self.load:g}", MARK)
+        return self.planned(containers, "cpu", f"{self.workers}x{self.load:g}")
 
 
 class MemoryStress(StressFault):
@@ -73,4 +73,4 @@ class MemoryStress(StressFault):
     def plan(self, containers: Sequence[ContainerFacts], around: Surroundings = ALONE) -> FaultPlan:
         """Fill each running container."""
         wanted = f"{self.percent:g}%" if self.size is None else str(self.size)
-        return self.planned(containers, "memory", wanted, MARK)
+        return self.planned(containers, "memory", wanted)

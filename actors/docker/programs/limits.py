@@ -1,8 +1,9 @@
 """Sets a limit in the cgroup of the container named by its id, and sets back what was there before.
 
-    limits.py put FAULT KIND VALUE ON_CHANGE CONTAINER_ID
+    limits.py put FAULT KIND VALUE ON_CHANGE MARK CONTAINER_ID
                 KIND cpu: cores; memory: bytes or SHARE%; pids: how many more may be made
                 ON_CHANGE end or reapply: what `hold` does where somebody else changes the limit meanwhile
+                MARK bears the fault's deadline, after which nothing is put
     limits.py remove FAULT|all CONTAINER_ID
                 the limit is what it was when this ends with 0, or what somebody else has made of it: then this says so
     limits.py hold
@@ -50,7 +51,7 @@ MEMORY = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 
 KINDS = ("cpu", "memory", "pids")
 ON_CHANGE = ("end", "reapply")
-PUT_WORDS = 5
+PUT_WORDS = 6
 
 LEAST_MEMORY = 6 << 20
 """Docker's own least limit: with less, nothing starts."""
@@ -323,34 +324,46 @@ def main() -> int:
     """0 when it is done, 1 when it could not be, 2 for wrong usage."""
     match sys.argv[1:]:
         case ["put", *words] if can_be_put(words):
-            fault, kind, value, on_change, container = words
-            work: Callable[[], object] = partial(put, fault, kind, value, container, anew=on_change == "reapply")
+            container = words[-1]
+            work: Callable[[], object] = partial(put_once, *words)
         case ["remove", fault, container] if known(container):
-            work = partial(say_left, fault, container)
+            work = partial(remove_once, fault, container)
         case ["hold"]:
             # Loaded by nobody else: it takes its time.
             from actors.docker.programs.limits_held import hold
 
             return hold()
         case _:
-            usage = "put FAULT KIND VALUE ON_CHANGE CONTAINER_ID | remove FAULT CONTAINER_ID | hold"
+            usage = "put FAULT KIND VALUE ON_CHANGE MARK CONTAINER_ID | remove FAULT CONTAINER_ID | hold"
             sys.stderr.write(f"usage: limits.py {usage}\n")
             return USAGE
     return done(work, container)
 
 
-def say_left(fault: str, container: str) -> None:
-    """Remove, and say what is left to somebody else. Raises Failed."""
+def put_once(fault: str, kind: str, value: str, on_change: str, mark: str, container: str) -> None:
+    """Put it, if there is still time. Raises Failed."""
+    # What it needs is needed by all that it imports.
+    from actors.docker.programs.running import in_time
+
+    in_time(mark)
+    put(fault, kind, value, container, anew=on_change == "reapply")
+
+
+def remove_once(fault: str, container: str) -> None:
+    """Remove, have nobody put any more, and say what is left to somebody else. Raises Failed."""
+    from actors.docker.programs.pending import end_puts
+
+    end_puts("limits.py", fault, container)
     left = remove(fault, container)
     if left:
         sys.stdout.write(f"{left}\n")
 
 
 def can_be_put(words: list[str]) -> bool:
-    """Whether these are FAULT KIND VALUE ON_CHANGE CONTAINER_ID."""
+    """Whether these are FAULT KIND VALUE ON_CHANGE MARK CONTAINER_ID."""
     if len(words) != PUT_WORDS:
         return False
-    _, kind, _, on_change, container = words
+    _, kind, _, on_change, _, container = words
     return kind in KINDS and on_change in ON_CHANGE and known(container)
 
 
@@ -370,4 +383,6 @@ def known(container: str) -> bool:
 
 
 if __name__ == "__main__":
+    # What others raise as Failed is what is caught here.
+    sys.modules["actors.docker.programs.limits"] = sys.modules["__main__"]
     sys.exit(main())

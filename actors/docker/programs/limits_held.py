@@ -16,6 +16,7 @@ from actors.docker.programs.holding import answer, news, serve
 from actors.docker.programs.killings import Killings, Tell
 from actors.docker.programs.limits import OK, Failed, Group, can_be_put, changed, known, put, remove
 from actors.docker.programs.load_target import Target
+from actors.docker.programs.pending import end_puts
 
 LOOK_S = 0.5
 """How often it is looked whether a limit is what it was set to."""
@@ -33,8 +34,9 @@ class Kept:
     """A limit that was put, in the run of its container that has it."""
 
     def __init__(self, words: list[str]) -> None:
-        """Put it: FAULT KIND VALUE ON_CHANGE CONTAINER_ID. Raises Failed, and then nothing is changed."""
-        self.fault, self.kind, self.value, on_change, self.container = words
+        """Put it: FAULT KIND VALUE ON_CHANGE MARK CONTAINER_ID. Raises Failed, and then nothing is changed."""
+        self.fault, self.kind, self.value, on_change, mark, self.container = words
+        running.in_time(mark)
         self.reapplied = on_change == "reapply"
         self.killings = None
         self.joined: list[Group] = []
@@ -119,9 +121,10 @@ class Keeper:
                     self.kept.append(Kept(words))
                 case ["remove", fault, container] if known(container):
                     self._forget(fault, container)
+                    end_puts("limits.py", fault, container)
                     out = remove(fault, container)
                 case _:
-                    error = "put FAULT KIND VALUE ON_CHANGE CONTAINER_ID or remove FAULT CONTAINER_ID is due"
+                    error = "put FAULT KIND VALUE ON_CHANGE MARK CONTAINER_ID or remove FAULT CONTAINER_ID is due"
         except Failed as failure:
             error = f"{argv[-1][:12]}: {failure}"
         self._answered(number, error, out)

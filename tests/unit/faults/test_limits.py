@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from coordinator.faults.catalogue import AnyFault
-from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM
+from coordinator.faults.commands import FAULT, HELPER_IMAGE, LIMITS_PROGRAM, MARK
 from coordinator.faults.facts import ContainerFacts, ContainerState, EngineInfo
 from coordinator.faults.limits import CgroupFault
 from coordinator.faults.looks import Succeeded
@@ -42,7 +42,7 @@ def test_a_helper_writes_it_and_sets_it_back(fields: dict[str, object], asked: t
     (target,) = fault(**fields).plan([container()]).filled({FAULT: "f-1"}).targets
 
     program = target.inject.argv.index(LIMITS_PROGRAM)
-    assert target.inject.argv[program + 1 :] == ("put", "f-1", *asked, "end", "c" * 64)
+    assert target.inject.argv[program + 1 :] == ("put", "f-1", *asked, "end", MARK, "c" * 64)
     assert target.undo is not None
     assert target.undo.command.argv[program + 1 :] == ("remove", "f-1", "c" * 64)
     assert target.inject.argv[:program] == target.undo.command.argv[:program]
@@ -103,7 +103,7 @@ def test_what_the_machine_does_not_have_is_no_limit(fields: dict[str, object], w
 def test_what_is_changed_by_somebody_else_is_set_anew_where_that_is_asked_for() -> None:
     """As after a restart."""
     (target,) = fault(type="pid_exhaustion", on_target_restart="reapply").plan([container()]).targets
-    assert target.inject.argv[-2:] == ("reapply", "c" * 64)
+    assert target.inject.argv[-3:] == ("reapply", MARK, "c" * 64)
 
 
 @pytest.mark.parametrize(

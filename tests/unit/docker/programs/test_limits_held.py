@@ -61,7 +61,7 @@ def killed(cgroup: Path, times: int) -> None:
 
 def test_what_is_changed_is_told_once_and_left(cgroup: Path, asked: Asked) -> None:
     """The fault is over then: no other helper puts it, and its undo leaves theirs."""
-    assert asked.ask("put", "f1", "pids", "2", "end", ID) == ("", "")
+    assert asked.ask("put", "f1", "pids", "2", "end", "m", ID) == ("", "")
     assert asked.told() == []
     by_somebody("pids", "pids.max", "77")
     assert asked.told() == ["lost pids.max was set to 77 by somebody else", "over f1"]
@@ -72,7 +72,7 @@ def test_what_is_changed_is_told_once_and_left(cgroup: Path, asked: Asked) -> No
 
 def test_what_is_changed_is_set_anew_where_that_is_wanted(cgroup: Path, asked: Asked) -> None:
     """Not again before long, as whoever changes it again means it; what is set back in the end is theirs."""
-    asked.ask("put", "f1", "pids", "2", "reapply", ID)
+    asked.ask("put", "f1", "pids", "2", "reapply", "m", ID)
     by_somebody("pids", "pids.max", "77")
     assert asked.told() == ["lost pids.max was set to 77 by somebody else", f"remade {SET_ANEW}"]
     assert files(cgroup)["pids.max"] == "5"
@@ -87,7 +87,7 @@ def test_what_is_changed_is_set_anew_where_that_is_wanted(cgroup: Path, asked: A
 
 def test_a_stricter_limit_of_somebody_elses_stays(cgroup: Path, asked: Asked) -> None:
     """It cannot be set anew: told once."""
-    asked.ask("put", "f1", "pids", "2", "reapply", ID)
+    asked.ask("put", "f1", "pids", "2", "reapply", "m", ID)
     by_somebody("pids", "pids.max", "4")
     lost, failed = asked.told()
     assert lost == "lost pids.max was set to 4 by somebody else"
@@ -100,7 +100,7 @@ def test_a_stricter_limit_of_somebody_elses_stays(cgroup: Path, asked: Asked) ->
 
 def test_a_run_that_is_over_is_forgotten(cgroup: Path, asked: Asked) -> None:
     """The next has a cgroup of the same name, with what it was made with: nobody has changed anything."""
-    asked.ask("put", "f1", "cpu", "0.1", "end", ID)
+    asked.ask("put", "f1", "cpu", "0.1", "end", "m", ID)
     where = limits.group(ID, "cpu")
     assert where is not None
     where.forget("cpu")
@@ -114,7 +114,7 @@ def test_what_is_killed_under_a_memory_limit_is_told(
 ) -> None:
     """From the put on; whoever holds stressors tells of them."""
     killed(cgroup, 3)
-    asked.ask("put", "f1", "memory", "67108864", "end", ID)
+    asked.ask("put", "f1", "memory", "67108864", "end", "m", ID)
     assert asked.told() == []
     killed(cgroup, 4)
     assert asked.told() == [f"out_of_memory {KILLED}"]
@@ -122,7 +122,7 @@ def test_what_is_killed_under_a_memory_limit_is_told(
     assert asked.told() == [f"out_of_memory {KILLED} (2 times)"]
     monkeypatch.setattr(running, "asked", lambda pid: running.Asked("f2", "m", ID))
     asked.ask("remove", "f1", ID)
-    asked.ask("put", "f1", "memory", "67108864", "end", ID)
+    asked.ask("put", "f1", "memory", "67108864", "end", "m", ID)
     assert asked.told() == []
     killed(cgroup, 7)
     assert asked.told() == []
@@ -130,9 +130,9 @@ def test_what_is_killed_under_a_memory_limit_is_told(
 
 def test_what_cannot_be_done_is_answered(cgroup: Path, asked: Asked) -> None:
     """And is not looked after."""
-    error, _ = asked.ask("put", "f1", "pids", "2", "end", "f" * 64)
+    error, _ = asked.ask("put", "f1", "pids", "2", "end", "m", "f" * 64)
     assert error.startswith("ffffffffffff: no process of this container is seen from here: it is down")
-    error, _ = asked.ask("put", "f1", "pids", "2", "sometimes", ID)
+    error, _ = asked.ask("put", "f1", "pids", "2", "sometimes", "m", ID)
     assert error.endswith("is due")
     assert asked.keeper.kept == []
     assert cgroup.exists()

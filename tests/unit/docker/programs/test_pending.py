@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from actors.docker.programs import clock, fill, pending, signals
+from actors.docker.programs import clock, fill, limits, pending, signals
 from actors.docker.programs.limits import Failed
 
 ID, OTHER = uuid4().hex * 2, uuid4().hex * 2
@@ -21,16 +21,19 @@ MORE = {
     "signals.py": ["name", "sleep", "m"],
     "clock.py": ["realtime", "1", "m"],
     "fill.py": ["5%", "9", "/", "m"],
+    "limits.py": ["pids", "2", "end", "m"],
 }
 REMOVE: dict[str, Callable[[str, str], None]] = {
     "signals.py": signals.remove,
     "clock.py": clock.remove,
     "fill.py": lambda fault, container: fill.remove(fault, "?", "/", container),
+    "limits.py": limits.remove_once,
 }
 PUT: dict[str, Callable[[str], None]] = {
     "signals.py": lambda mark: signals.put("f1", "name", "sleep", mark, ID),
     "clock.py": lambda mark: clock.put("f1", 1000, mark, ID),
     "fill.py": lambda mark: fill.put("f1", "5%", 9, "/", mark, ID),
+    "limits.py": lambda mark: limits.put_once("f1", "pids", "2", "end", mark, ID),
 }
 
 
@@ -99,3 +102,10 @@ def test_what_comes_after_its_deadline_puts_nothing(program: str) -> None:
         PUT[program](LATE)
     with pytest.raises(Failed, match=r"no process of this container is seen|can be skewed on x86_64 alone"):
         PUT[program]("m")
+
+
+def test_a_limit_that_comes_by_itself_is_refused_in_one_line() -> None:
+    """As a program, without a helper that is held open: its deadline is told as everything else that is in its way."""
+    argv = [sys.executable, "-I", "-S", limits.__file__, "put", "f1", *MORE["limits.py"][:-1], LATE, ID]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"{ID[:12]}: its deadline is past\n")
