@@ -13,14 +13,13 @@ from coordinator.errors import EngineUnreachable, leaves
 from coordinator.faults.facts import EngineEvent, EngineInfo
 from coordinator.logging import log
 from coordinator.ports import EngineFacts
+from coordinator.scenarios.follow import ask_now_and_then
 from coordinator.supervision import ChildContext
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
 RUNS: Final = frozenset({"start", "unpause"})
 """The engine's events after which a container runs that did not."""
-ASK_EVERY_S: Final = 10.0
-"""An engine that hangs keeps its event stream open and silent: only asking tells."""
 
 
 class ChaosActor:
@@ -67,7 +66,7 @@ class ChaosActor:
             self._up(engine, life)
             self._pause = FIRST_PAUSE_S
             life.ready()
-            group.start_soon(self._ask_now_and_then)
+            group.start_soon(ask_now_and_then, self._facts)
             await self._hear(events)
             group.cancel_scope.cancel(reason="the event stream ended")
 
@@ -83,11 +82,6 @@ class ChaosActor:
             )
             if event.type == "container" and event.action in RUNS:
                 self._on_runs(event.container_id)
-
-    async def _ask_now_and_then(self) -> None:
-        while True:
-            await anyio.sleep(ASK_EVERY_S)
-            await self._facts.engine()
 
     def _up(self, engine: EngineInfo, life: ChildContext) -> None:
         if self.status != "ok":

@@ -42,7 +42,7 @@ async def follow_engine(facts: EngineFacts, moved: Callable[[str], None]) -> Non
         try:
             async with facts.events() as events, anyio.create_task_group() as group:
                 moved("")
-                group.start_soon(_ask_now_and_then, facts)
+                group.start_soon(ask_now_and_then, facts)
                 async for event in events:
                     if event.action in MOVING:
                         moved(event.container_id)
@@ -53,8 +53,10 @@ async def follow_engine(facts: EngineFacts, moved: Callable[[str], None]) -> Non
         await anyio.sleep(RECONNECT_S)
 
 
-async def _ask_now_and_then(facts: EngineFacts) -> None:
-    """Raises EngineUnreachable. A connection that was lost without a word stays open and silent."""
+async def ask_now_and_then(facts: EngineFacts) -> None:
+    """Until the engine does not answer: one that hangs, or that is lost, keeps its event stream open and silent.
+    Raises EngineUnreachable.
+    """
     while True:
         await anyio.sleep(ASK_EVERY_S)
         await facts.engine()

@@ -27,6 +27,9 @@ PARETO_SCALE = 4.0 / 3.0
 PARETO_MOST = 4.0
 """The largest value that table holds, in units of the jitter."""
 
+DECK = 100
+"""Of so many numbers drawn in a row, each hundredth from 0 to 1 has one: what is asked of a share is had soon."""
+
 # Quantiles are infinite at 0 and 1.
 LEAST, MOST = 1e-9, 1 - 1e-9
 
@@ -34,21 +37,27 @@ LEAST, MOST = 1e-9, 1 - 1e-9
 class Correlated:
     """Numbers from 0 to 1 of which each resembles the last: next = rho * last + (1 - rho) * random, as netem's are.
 
-    As there, they gather around one half the stronger they are correlated, so that rare things become rarer.
+    As there, they gather around one half the stronger they are correlated, so that rare things become rarer. Where they
+    are not, they are dealt as cards are, from a deck that is shuffled anew when it is used up (stratified sampling):
+    in any order, but of 2,000 packets 30 % are 30 ± 0.2 and not 30 ± 1.
     """
 
     def __init__(self, percent: float, random: Random) -> None:
-        """`percent` of the last number stays in the next: 0 = independent, 100 = always the first."""
+        """`percent` of the last number stays in the next: 0 = none of it, 100 = always the first."""
         self._rho = percent / 100
         self._random = random
         self._last = random.random()
+        self._deck: list[int] = []
 
     def draw(self) -> float:
         """The next number."""
         if self._rho:
             self._last = self._rho * self._last + (1 - self._rho) * self._random.random()
             return self._last
-        return self._random.random()
+        if not self._deck:
+            self._deck = list(range(DECK))
+            self._random.shuffle(self._deck)
+        return (self._deck.pop() + self._random.random()) / DECK
 
 
 def uniform(chance: float) -> float:
