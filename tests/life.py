@@ -189,7 +189,7 @@ class Life:
 
     def _finished(self, execution: Execution, cleared: bool) -> None:
         self.ended.append(execution)
-        self.recovery.ended(cleared=cleared)
+        self.recovery.ended(execution, cleared=cleared)
 
     def _report(self, report: Report) -> None:
         if report.kind not in {ReportKind.PROGRESS, ReportKind.SHUTDOWN}:

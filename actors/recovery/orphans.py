@@ -27,6 +27,13 @@ class Orphans:
         self._playing = playing
         self._looked_through = False
         self._unsettled: set[str] = set()
+        self._ended: dict[str, Execution] = {}
+        """As they ended here, until a pass has seen that the ledger has it."""
+
+    def ended(self, execution: Execution) -> None:
+        """Its own task is over: what the ledger has not taken of its end is written once it takes it."""
+        if execution.verdict is not None:
+            self._ended[execution.id] = execution
 
     async def rows(self) -> tuple[FaultRow, ...]:
         """The outstanding rows, read after it was sure that nobody else works on them."""
@@ -47,8 +54,11 @@ class Orphans:
     async def settle(self) -> None:
         """Give every execution without a task its verdict; correct those left incomplete whose faults are all back."""
         outstanding = {row.fault.execution_id for row in await self._ledger.faults(outstanding=True)}
+        ended = tuple(self._ended)
         for execution in await self._all(UNFINISHED):
             await self._finish(execution.id)
+        for execution_id in ended:
+            self._ended.pop(execution_id, None)
         if not self._looked_through:
             for execution in await self._all({ExecutionState.FINISHED}):
                 if execution.undo in {UndoState.PENDING, UndoState.INCOMPLETE}:
@@ -75,19 +85,26 @@ class Orphans:
         rows = await self._ledger.faults(execution_id=execution_id)
         fired = any(row.fault.fired_at is not None for row in rows)
         undo = UndoState.COMPLETE if fired else UndoState.NONE
-        reason = NOT_RECORDED if self._looked_through else RESTARTED
+        ended = self._ended.get(execution_id)
+        if ended is None:
+            reason = NOT_RECORDED if self._looked_through else RESTARTED
+            ended = execution.model_copy(
+                update={"verdict": Verdict.ABORTED, "reason": reason, "finished_at": self._clock.now()}
+            )
         finished = execution.model_copy(
             update={
                 "state": ExecutionState.FINISHED,
-                "verdict": Verdict.ABORTED,
-                "reason": reason,
+                "verdict": ended.verdict,
+                "reason": ended.reason,
                 "undo": UndoState.INCOMPLETE if any(row.outstanding for row in rows) else undo,
                 "phase": None,
-                "finished_at": self._clock.now(),
+                "finished_at": ended.finished_at,
             }
         )
         await self._ledger.save_execution(finished)
-        await self._tell(finished, "finished", f"{Verdict.ABORTED}: {reason}")
+        await self._tell(
+            finished, "finished", str(ended.verdict) if ended.reason is None else f"{ended.verdict}: {ended.reason}"
+        )
 
     async def _complete(self, execution_id: str) -> None:
         """All rows owe nothing any more; one that was given up leaves its execution incomplete for ever."""

@@ -200,7 +200,7 @@ class Parts:
     def _finished(self, execution: Execution, cleared: bool) -> None:  # noqa: FBT001  # a callback's signature
         if execution.verdict is not None:
             self.metrics.execution_finished(execution.verdict)
-        self._recovery.ended(cleared=cleared)
+        self._recovery.ended(execution, cleared=cleared)
 
     def unsure(self) -> bool:
         """Whether something of executions that have ended may be left on the engine; see `RecoveryActor.unsure`."""

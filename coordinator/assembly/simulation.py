@@ -232,7 +232,7 @@ class SimulatedCoordinator:
             stop_timeout_s=8.0,
             random=choices,
             start_child=self._start_child,
-            on_finished=lambda _, cleared: self.recovery.ended(cleared=cleared),
+            on_finished=lambda execution, cleared: self.recovery.ended(execution, cleared=cleared),
             revise=revise,
         )
         self.recovery = RecoveryActor(

@@ -187,6 +187,24 @@ async def test_it_never_changes_a_verdict_that_is_being_given() -> None:
         assert {one.verdict for one in await place.disk.executions()} == {Verdict.PASSED}
 
 
+async def test_a_verdict_waits_for_a_disk_that_is_full() -> None:
+    """Longer than the execution itself waits for it: what is written in the end is the verdict that was given."""
+    async with scene() as place:
+        life = await place.begin()
+        accepted = await life.submit(PAUSE)
+        await anyio.sleep(50)
+        place.disk.away = True
+        done = await life.executions.finished(accepted.id)
+        await anyio.sleep(60)
+        (stored,) = await place.disk.executions()
+        assert (done.verdict, stored.verdict, place.state("web")) == (Verdict.PASSED, None, ContainerState.RUNNING)
+        place.disk.away = False
+        stored = await life.executions.finished(accepted.id)
+        assert (stored.verdict, stored.reason) == (Verdict.PASSED, None)
+        assert stored.undo is UndoState.COMPLETE
+        assert [each.text for each in stored.timeline if each.event == "finished"] == ["passed"]
+
+
 async def test_locks_of_others_stay() -> None:
     """Neither another instance's lock is removed, nor one of our own name that the ledger knows nothing of."""
     async with scene() as place:
