@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,17 +216,32 @@ def out_of_connections(stage: Stage) -> Iterator[None]:
             most = other.config_get("maxclients")["maxclients"]
             other.config_set("maxclients", 1)
             other.client_kill_filter(_type="normal", skipme=True)
-            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-coordinator'"
-            with suppress(psycopg2.OperationalError):
-                while True:
-                    administrator.execute(cut)
-                    stack.callback(psycopg2.connect(stage.postgres.url).close)
-            administrator.execute(cut)
+            _hold_all(stage.postgres.url, administrator, stack)
             try:
                 yield
                 eventually(lambda: "ok" not in stage.stores().values(), "the refusals to be noticed")
             finally:
                 other.config_set("maxclients", most)
+
+
+def _hold_all(url: str, administrator: psycopg2.extensions.cursor, stack: ExitStack) -> None:
+    """Cut everybody else off and take each place that comes free, until none is left and nobody else has one."""
+    ours = [administrator.connection.info.backend_pid]
+    others = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
+    refused = 0
+    # Twice: a place comes free a moment after who had it is off the list.
+    while refused < 2:
+        administrator.execute(f"SELECT pg_terminate_backend(pid) {others}", (ours,))
+        try:
+            connection = psycopg2.connect(url)
+        except psycopg2.OperationalError:
+            time.sleep(LOOK_S)
+            administrator.execute(f"SELECT count(*) {others}", (ours,))
+            refused = 0 if administrator.fetchall() != [(0,)] else refused + 1
+            continue
+        stack.callback(connection.close)
+        ours.append(connection.info.backend_pid)
+        refused = 0
 
 
 @contextmanager
