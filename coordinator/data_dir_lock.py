@@ -42,19 +42,28 @@ class DataDirLock:
         InvalidSettings where the folder cannot be used.
         """
         descriptor = self._opened()
-        while not _taken(descriptor, self._length):
-            length = _held_length(descriptor)
-            if length is None:
-                # It was let go in between.
-                continue
-            holder = _Holder.read(descriptor)
+        try:
+            self._take(descriptor)
+        except BaseException:
             os.close(descriptor)
-            raise self._refusal(holder, by_warden=length == _WARDENS_BYTES)
+            raise
         # On a full disk the lock holds all the same; only its message to people is missing.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(self._holder).encode() + b"\n", 0)
         self._descriptor = descriptor
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            while not _taken(descriptor, self._length):
+                length = _held_length(descriptor)
+                # None: it was let go in between.
+                if length is not None:
+                    raise self._refusal(_Holder.read(descriptor), by_warden=length == _WARDENS_BYTES)
+        except OSError as failed:
+            raise InvalidSettings(
+                f"DATA_DIR: {self._data_dir}: cannot be locked: {failed.strerror}; give a folder on a local disk"
+            ) from failed
 
     def _refusal(self, holder: _Holder, *, by_warden: bool) -> DataDirInUse:
         # What the file says may still be of the holder before.
@@ -89,7 +98,8 @@ def _taken(descriptor: int, length: int) -> bool:
     """Lock as many bytes for this open file; False where another has one of them."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _RANGE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, length, 0))
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):
+        # Either may be the answer where another has it.
         return False
     return True
 

@@ -40,7 +40,7 @@ from coordinator.logging import continuing
 from coordinator.ports import LogStream, Prober
 from coordinator.record import Execution, Submission
 from coordinator.scenarios.inject import Tools
-from coordinator.scenarios.run import Rules
+from coordinator.scenarios.run import Player, Rules
 from coordinator.scenarios.undo import Undoer
 from coordinator.supervision import ChildSpec, Report, ReportKind, Strategy, Supervisor, SupervisorSpec
 from tests.clocks import LoopClock
@@ -187,9 +187,9 @@ class Life:
     async def _start_child(self, spec: ChildSpec) -> object:
         return await self.supervisor.start_child(spec, under=POOL)
 
-    def _finished(self, execution: Execution, cleared: bool) -> None:
-        self.ended.append(execution)
-        self.recovery.ended(execution, cleared=cleared)
+    def _finished(self, player: Player) -> None:
+        self.ended.append(player.view())
+        self.recovery.ended(player.id, player.record, cleared=player.cleared)
 
     def _report(self, report: Report) -> None:
         if report.kind not in {ReportKind.PROGRESS, ReportKind.SHUTDOWN}:

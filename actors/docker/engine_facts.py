@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -193,19 +193,24 @@ def _helpers(client: APIClient) -> tuple[ContainerFacts, ...]:
 
 
 def _locks(client: APIClient) -> tuple[TargetLock, ...]:
-    volumes = client.volumes(filters={"label": f"{LABEL_ROLE}={ROLE}"})["Volumes"] or []
-    parsed = [parse_lock(volume["Name"], volume["Labels"] or {}) for volume in [*volumes, *_without_labels(client)]]
-    return tuple(sorted((lock for lock in parsed if lock is not None), key=lambda lock: lock.container_id))
+    found = _parsed(client.volumes(filters={"label": f"{LABEL_ROLE}={ROLE}"})["Volumes"])
+    torn = [lock for lock in _parsed(client.volumes(filters={"name": NAME_PREFIX})["Volumes"]) if lock.torn]
+    found += [lock for lock in torn if _has_no_labels(client, NAME_PREFIX + lock.container_id)]
+    return tuple(sorted(found, key=lambda lock: lock.container_id))
 
 
-def _without_labels(client: APIClient) -> list[Mapping[str, Any]]:
-    """Volumes named as locks are. Lists show one that is just being made, without its labels: an inspection waits."""
-    named = client.volumes(filters={"name": NAME_PREFIX})["Volumes"] or []
-    found = []
-    for name in (each["Name"] for each in named if not each["Labels"] and each["Name"].startswith(NAME_PREFIX)):
-        with contextlib.suppress(NotFound):
-            found.append(client.inspect_volume(name))
-    return [volume for volume in found if not volume["Labels"]]
+def _parsed(volumes: Sequence[Mapping[str, Any]] | None) -> list[TargetLock]:
+    parsed = (parse_lock(volume["Name"], volume["Labels"] or {}) for volume in volumes or ())
+    return [lock for lock in parsed if lock is not None]
+
+
+def _has_no_labels(client: APIClient, volume: str) -> bool:
+    """Lists show one that is just being made without them; an inspection waits until it is made."""
+    try:
+        return not client.inspect_volume(volume)["Labels"]
+    except APIError:
+        # Gone, or out of bounds by a filter before the socket.
+        return False
 
 
 def _events_since(client: APIClient, since: datetime, ids: tuple[str, ...], *, local: bool) -> tuple[EngineEvent, ...]:

@@ -78,12 +78,11 @@ class ExecutionsActor:
         stop_timeout_s: float,
         random: Random,
         start_child: StartChild,
-        on_finished: Callable[[Execution, bool], None],
+        on_finished: Callable[[Player], None],
         revise: Callable[[Scenario], Scenario] = lambda scenario: scenario,
     ) -> None:
         """Keep the ports; `start_child` puts a child into the pool of running executions. `revise`: what is played
-        instead of a scenario, for a rehearsal in which not everything can be asked. `on_finished` is told as well
-        whether nothing of it is left on the engine.
+        instead of a scenario, for a rehearsal in which not everything can be asked.
         """
         self._revise = revise
         self._rules = rules
@@ -166,7 +165,7 @@ class ExecutionsActor:
             del self._entries[execution_id]
             entry.finished.set()
             self._wake.set()
-            self._on_finished(entry.player.view(), entry.player.cleared)
+            self._on_finished(entry.player)
 
     async def _stop_when_asked(self, entry: _Entry, life: ChildContext) -> None:
         await life.stopping.wait()

@@ -20,7 +20,7 @@ from coordinator.faults.facts import ContainerState
 from coordinator.faults.leftovers import Leftover, LeftoverState, ScanReport, mark_of_labels
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, CommandRunner, EngineFacts, Ledger
-from coordinator.record import Execution, FaultRow, FaultState, stamp
+from coordinator.record import FaultRow, FaultState, stamp
 from coordinator.scenarios.side_by_side import failure_text, run_all
 from coordinator.scenarios.undo import Undoer
 from coordinator.supervision import ChildContext
@@ -97,9 +97,11 @@ class RecoveryActor:
         """Look again soon: the engine answers."""
         self._wake.set()
 
-    def ended(self, execution: Execution, *, cleared: bool) -> None:
-        """Look again soon: this has ended; `cleared`: it is known that nothing of it is left on the engine."""
-        self._orphans.ended(execution)
+    def ended(self, execution_id: str, record: Callable[[], Awaitable[bool]], *, cleared: bool) -> None:
+        """Look again soon: this one has ended; `record` writes what of its end is not on disk, and says whether it is;
+        `cleared`: it is known that nothing of it is left on the engine.
+        """
+        self._orphans.ended(execution_id, record)
         self._uncleared |= not cleared
         self.unsure |= not cleared
         self.wake()

@@ -8,7 +8,22 @@ from coordinator.faults.facts import TargetLock
 from coordinator.faults.locks import TORN, unlock_command
 from coordinator.logging import log
 from coordinator.ports import CommandRunner, EngineFacts, Ledger
-from coordinator.scenarios.side_by_side import run_all
+from coordinator.scenarios.side_by_side import failure_text, run_all
+
+
+async def remove_torn(container_id: str, facts: EngineFacts, runner: CommandRunner) -> str:
+    """Remove it, unless by now it is gone, or the lock of somebody; why it could not be, else nothing.
+
+    The engine cannot be asked to remove what is still torn: the look is as late as can be. Raises EngineUnreachable.
+    """
+    if not await _is_torn(container_id, facts):
+        return ""
+    (outcome,) = await run_all(runner, [unlock_command(container_id)])
+    return "" if outcome.ok or not await _is_torn(container_id, facts) else failure_text(outcome)
+
+
+async def _is_torn(container_id: str, facts: EngineFacts) -> bool:
+    return any(lock.torn and lock.container_id == container_id for lock in await facts.locks())
 
 
 class HeldLocks:
@@ -49,19 +64,26 @@ class HeldLocks:
         for lock in await self._facts.locks():
             if (lock.container_id, lock.execution) not in stale or lock.container_id in needed:
                 continue
-            if not (await self._is_in_the_way(lock) if lock.torn else await self._is_known(lock)):
-                continue
-            (outcome,) = await run_all(self._runner, [unlock_command(lock.container_id)])
-            if not outcome.ok:
+            failed = await (self._remove_torn(lock) if lock.torn else self._remove(lock))
+            if failed:
                 trouble = f"the lock on {lock.container_id[:12]} could not be removed"
         return trouble
 
-    async def _is_in_the_way(self, torn: TargetLock) -> bool:
-        """Whether its container is there: else it may be anybody's volume."""
-        there = bool(await self._facts.containers([torn.container_id]))
-        if there:
-            log("recovery:torn_lock", "WARNING", container_id=torn.container_id, reason=TORN)
-        return there
+    async def _remove(self, lock: TargetLock) -> bool:
+        """Whether it could not be, which it was to be."""
+        if not await self._is_known(lock):
+            return False
+        (outcome,) = await run_all(self._runner, [unlock_command(lock.container_id)])
+        return not outcome.ok
+
+    async def _remove_torn(self, lock: TargetLock) -> bool:
+        """As above. Only where its container is there: else it may be anybody's volume."""
+        if not await self._facts.containers([lock.container_id]):
+            return False
+        failure = await remove_torn(lock.container_id, self._facts, self._runner)
+        if not failure:
+            log("recovery:torn_lock_removed", "WARNING", container_id=lock.container_id, reason=TORN)
+        return bool(failure)
 
     async def _is_known(self, lock: TargetLock) -> bool:
         """To the ledger. What is not is told once, not at every look: nothing here will ever release it."""

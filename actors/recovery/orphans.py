@@ -5,9 +5,10 @@ Judges by reading after asking: an execution that is not playing is never change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
+from coordinator.errors import LedgerUnavailable
 from coordinator.logging import continuing, log
 from coordinator.ports import Clock, Ledger
 from coordinator.record import UNFINISHED, Execution, ExecutionState, FaultRow, TimelineEntry, UndoState, Verdict
@@ -27,13 +28,12 @@ class Orphans:
         self._playing = playing
         self._looked_through = False
         self._unsettled: set[str] = set()
-        self._ended: dict[str, Execution] = {}
-        """As they ended here, until a pass has seen that the ledger has it."""
+        self._ended: dict[str, Callable[[], Awaitable[bool]]] = {}
+        """Those that have ended here, until a pass has seen that the ledger has their end: what writes it."""
 
-    def ended(self, execution: Execution) -> None:
+    def ended(self, execution_id: str, record: Callable[[], Awaitable[bool]]) -> None:
         """Its own task is over: what the ledger has not taken of its end is written once it takes it."""
-        if execution.verdict is not None:
-            self._ended[execution.id] = execution
+        self._ended[execution_id] = record
 
     async def rows(self) -> tuple[FaultRow, ...]:
         """The outstanding rows, read after it was sure that nobody else works on them."""
@@ -54,11 +54,9 @@ class Orphans:
     async def settle(self) -> None:
         """Give every execution without a task its verdict; correct those left incomplete whose faults are all back."""
         outstanding = {row.fault.execution_id for row in await self._ledger.faults(outstanding=True)}
-        ended = tuple(self._ended)
+        await self._record()
         for execution in await self._all(UNFINISHED):
             await self._finish(execution.id)
-        for execution_id in ended:
-            self._ended.pop(execution_id, None)
         if not self._looked_through:
             for execution in await self._all({ExecutionState.FINISHED}):
                 if execution.undo in {UndoState.PENDING, UndoState.INCOMPLETE}:
@@ -76,6 +74,17 @@ class Orphans:
             if len(page) < PAGE:
                 return found
 
+    async def _record(self) -> None:
+        """What ended here and is not on disk. Raises LedgerUnavailable where it still cannot be written."""
+        for execution_id, record in tuple(self._ended.items()):
+            execution = await self._ledger.execution(execution_id)
+            if execution is not None and execution.state in UNFINISHED:
+                if not await record():
+                    message = f"it does not take the end of execution {execution_id}"
+                    raise LedgerUnavailable(message)
+                self._unsettled.add(execution_id)
+            del self._ended[execution_id]
+
     async def _finish(self, execution_id: str) -> None:
         if self._playing(execution_id):
             return
@@ -85,26 +94,19 @@ class Orphans:
         rows = await self._ledger.faults(execution_id=execution_id)
         fired = any(row.fault.fired_at is not None for row in rows)
         undo = UndoState.COMPLETE if fired else UndoState.NONE
-        ended = self._ended.get(execution_id)
-        if ended is None:
-            reason = NOT_RECORDED if self._looked_through else RESTARTED
-            ended = execution.model_copy(
-                update={"verdict": Verdict.ABORTED, "reason": reason, "finished_at": self._clock.now()}
-            )
+        reason = NOT_RECORDED if self._looked_through else RESTARTED
         finished = execution.model_copy(
             update={
                 "state": ExecutionState.FINISHED,
-                "verdict": ended.verdict,
-                "reason": ended.reason,
+                "verdict": Verdict.ABORTED,
+                "reason": reason,
                 "undo": UndoState.INCOMPLETE if any(row.outstanding for row in rows) else undo,
                 "phase": None,
-                "finished_at": ended.finished_at,
+                "finished_at": self._clock.now(),
             }
         )
         await self._ledger.save_execution(finished)
-        await self._tell(
-            finished, "finished", str(ended.verdict) if ended.reason is None else f"{ended.verdict}: {ended.reason}"
-        )
+        await self._tell(finished, "finished", f"{Verdict.ABORTED}: {reason}")
 
     async def _complete(self, execution_id: str) -> None:
         """All rows owe nothing any more; one that was given up leaves its execution incomplete for ever."""

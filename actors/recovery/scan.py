@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from actors.recovery.container_scan import UNREADABLE, ContainerScan, removed
+from actors.recovery.held_locks import remove_torn
 from actors.recovery.stray_locks import StrayLocks, Undone
 from coordinator.errors import EngineUnreachable, LedgerUnavailable
 from coordinator.faults.commands import DockerCommand
@@ -55,7 +56,8 @@ UNSEEN: Final = "network namespaces"
 @dataclass(frozen=True, slots=True)
 class _Reach:
     """What a scan answers for: these instances, and of all others what is past its deadline. `careful`: of these
-    instances too only that, and nothing of others, since nobody said that no other coordinator bears our name.
+    instances too only that, and nothing of others, since nobody said that no other coordinator bears our name. What is
+    nobody's (a torn lock) is anybody's to remove.
     """
 
     instances: frozenset[str]
@@ -115,7 +117,7 @@ class EngineScan:
     async def scan(self, instances: Collection[str] = (), *, careful: bool = False) -> ScanReport:
         """Look everywhere, put back what is this instance's, of one of `instances`, or past its deadline; tell all.
 
-        `careful`: only what is this instance's and past its deadline. Raises EngineUnreachable.
+        `careful`: only what is this instance's and past its deadline, or nobody's. Raises EngineUnreachable.
         """
         reach = _Reach(frozenset({self._instance, *instances}), careful)
         with action("recovery:scan", instances=sorted(reach.instances), careful=careful) as scanning:
@@ -126,7 +128,7 @@ class EngineScan:
             strays, also_unable = await self._inside.look(locks)
             met = await self._met(sight, strays, locks)
             names = {each.id: each.name for each in met}
-            traces, remaining = await self._traces(sight, {lock.container_id: lock for lock in locks}, names, reach)
+            traces, remaining = await self._traces(sight, _holders(locks), names, reach)
             pids = {each.id: each.pid for each in met}
             left, still = await self._inside.clear(strays, names, pids, partial(self._judged_stray, reach))
             found += [*traces, *left]
@@ -337,12 +339,19 @@ class EngineScan:
         told = told.model_copy(update={"why": TORN})
         if not there:
             return told
-        unlock = unlock_command(lock.container_id)
-        (outcome,) = await run_all(self._runner, [unlock])
-        if outcome.ok:
+        try:
+            failure = await remove_torn(lock.container_id, self._facts, self._runner)
+        except EngineUnreachable as error:
+            failure = str(error)
+        if not failure:
             return told.model_copy(update={"state": LeftoverState.UNDONE, "text": "removed"})
-        left = {"state": LeftoverState.LEFT, "text": failure_text(outcome), "commands": (unlock.shown(),)}
-        return told.model_copy(update=left)
+        commands = (unlock_command(lock.container_id).shown(),)
+        return told.model_copy(update={"state": LeftoverState.LEFT, "text": failure, "commands": commands})
+
+
+def _holders(locks: Sequence[TargetLock]) -> dict[str, TargetLock]:
+    """By the ids of the containers that somebody holds."""
+    return {lock.container_id: lock for lock in locks if not lock.torn}
 
 
 def _mark_of_lock(lock: TargetLock) -> Mark:

@@ -41,8 +41,8 @@ from coordinator.library import Library
 from coordinator.logging import LogHandle, configure
 from coordinator.metrics import Metrics
 from coordinator.ports import CommandRunner
-from coordinator.record import Execution
 from coordinator.scenarios.inject import Tools
+from coordinator.scenarios.run import Player
 from coordinator.scenarios.undo import Undoer
 from coordinator.secrets import SecretSource
 from coordinator.settings import Settings
@@ -197,10 +197,11 @@ class Parts:
             raise TypeError("an execution is a worker")
         return await self.supervisor.start_child(replace(spec, start=partial(bound, body)), under=POOL)
 
-    def _finished(self, execution: Execution, cleared: bool) -> None:  # noqa: FBT001  # a callback's signature
-        if execution.verdict is not None:
-            self.metrics.execution_finished(execution.verdict)
-        self._recovery.ended(execution, cleared=cleared)
+    def _finished(self, player: Player) -> None:
+        verdict = player.view().verdict
+        if verdict is not None:
+            self.metrics.execution_finished(verdict)
+        self._recovery.ended(player.id, player.record, cleared=player.cleared)
 
     def unsure(self) -> bool:
         """Whether something of executions that have ended may be left on the engine; see `RecoveryActor.unsure`."""

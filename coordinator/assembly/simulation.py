@@ -232,7 +232,7 @@ class SimulatedCoordinator:
             stop_timeout_s=8.0,
             random=choices,
             start_child=self._start_child,
-            on_finished=lambda execution, cleared: self.recovery.ended(execution, cleared=cleared),
+            on_finished=lambda player: self.recovery.ended(player.id, player.record, cleared=player.cleared),
             revise=revise,
         )
         self.recovery = RecoveryActor(

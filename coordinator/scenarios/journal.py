@@ -121,10 +121,14 @@ class Journal:
                     return False
         return True
 
+    async def write(self) -> bool:
+        """Write everything that is not on disk; whether all is now."""
+        return await self.flush() and await self.save()
+
     async def settle(self) -> None:
         """Write everything, again and again until it is on disk. The caller sets the deadline."""
         while True:
-            if await self.flush() and await self.save():
+            if await self.write():
                 return
             await anyio.sleep(RETRY_S)
 

@@ -91,6 +91,10 @@ class Player:
             seen = seen.model_copy(update={"undo": UndoState.PENDING})
         return seen
 
+    async def record(self) -> bool:
+        """Write what of its end the ledger has not taken; False while it does not. One that has none writes nothing."""
+        return self._journal.execution.state is not ExecutionState.FINISHED or await self._journal.write()
+
     async def told_after(self, count: int) -> tuple[TimelineEntry, ...]:
         """The timeline after its first `count` entries; waits until there is something."""
         return await self._journal.after(count)

@@ -27,8 +27,10 @@ PARETO_SCALE = 4.0 / 3.0
 PARETO_MOST = 4.0
 """The largest value that table holds, in units of the jitter."""
 
-DECK = 100
-"""Of so many numbers drawn in a row, each hundredth from 0 to 1 has one: what is asked of a share is had soon."""
+DECK = 500
+"""Of so many numbers dealt in a row, each part of as many from 0 to 1 has one: what is asked of a share is had soon. Of
+fewer, rare losses would keep apart from each other.
+"""
 
 # Quantiles are infinite at 0 and 1.
 LEAST, MOST = 1e-9, 1 - 1e-9
@@ -38,8 +40,9 @@ class Correlated:
     """Numbers from 0 to 1 of which each resembles the last: next = rho * last + (1 - rho) * random, as netem's are.
 
     As there, they gather around one half the stronger they are correlated, so that rare things become rarer. Where they
-    are not, they are dealt as cards are, from a deck that is shuffled anew when it is used up (stratified sampling):
-    in any order, but of 2,000 packets 30 % are 30 ± 0.2 and not 30 ± 1.
+    are not, they are dealt as cards are, from a deck that is shuffled anew when it is used up (stratified sampling): in
+    any order, but of the first 2,000 packets 30 % are 30, and not 30 ± 1. What is rare follows itself a little more
+    rarely: at 1 % four times where chance would have it five times.
     """
 
     def __init__(self, percent: float, random: Random) -> None:

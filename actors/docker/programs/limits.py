@@ -342,7 +342,7 @@ def main() -> int:
 
 def put_once(fault: str, kind: str, value: str, on_change: str, mark: str, container: str) -> None:
     """Put it, if there is still time. Raises Failed."""
-    # What it needs is needed by all that it imports.
+    # Not above: it imports this very module.
     from actors.docker.programs.running import in_time
 
     in_time(mark)

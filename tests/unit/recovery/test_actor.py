@@ -191,7 +191,10 @@ async def test_a_verdict_waits_for_a_disk_that_is_full() -> None:
     """Longer than the execution itself waits for it: what is written in the end is the verdict that was given."""
     async with scene() as place:
         life = await place.begin()
-        accepted = await life.submit(PAUSE)
+        checked = PAUSE.replace("phases:", "probes: {up: {type: container, target: web, every: 1s}}\nphases:").replace(
+            "duration: 60s,", "duration: 60s, assert: [{probe: up, availability: '>= 0%'}],"
+        )
+        accepted = await life.submit(checked)
         await anyio.sleep(50)
         place.disk.away = True
         done = await life.executions.finished(accepted.id)
@@ -202,7 +205,11 @@ async def test_a_verdict_waits_for_a_disk_that_is_full() -> None:
         stored = await life.executions.finished(accepted.id)
         assert (stored.verdict, stored.reason) == (Verdict.PASSED, None)
         assert stored.undo is UndoState.COMPLETE
-        assert [each.text for each in stored.timeline if each.event == "finished"] == ["passed"]
+        assert [(each.event, each.text) for each in stored.timeline] == [
+            (each.event, each.text) for each in done.timeline
+        ]
+        assert len(stored.assertions) == 1
+        assert stored.assertions == done.assertions
 
 
 async def test_locks_of_others_stay() -> None:

@@ -57,10 +57,14 @@ async def test_an_execution_that_left_nothing_leaves_no_doubt() -> None:
         accepted = await life.submit(STEADY)
         await life.executions.finished(accepted.id)
         assert not unsure(life)
-        life.recovery.ended(accepted, cleared=False)
+        life.recovery.ended(accepted.id, _done, cleared=False)
         assert unsure(life)
         await anyio.sleep(1)
         assert not unsure(life)
+
+
+async def _done() -> bool:
+    return True
 
 
 @pytest.mark.parametrize("played", [True, False])
