@@ -111,8 +111,8 @@ async def test_a_helper_crashes_many_at_once(stage: Stage) -> None:
 async def test_a_start_does_not_hurry_the_restart_policy(stage: Stage) -> None:
     """Between two runs of a container that crashes again and again, a start succeeds and changes nothing."""
     target = await stage.add(policy="always")
-    for _ in range(4):
-        # Each crash doubles the policy's delay: 0.8 s after the fourth.
+    for _ in range(6):
+        # Each crash doubles the policy's delay: 3.2 s after the sixth.
         running = await stage.until(target, lambda facts: facts.state is ContainerState.RUNNING)
         await stage.crash(running)
         await stage.until(target, partial(seen, RunEnded(started_at=running.started_at)))
@@ -122,7 +122,7 @@ async def test_a_start_does_not_hurry_the_restart_policy(stage: Stage) -> None:
     after = await stage.look(target)
 
     assert (after.state, after.started_at) == (ContainerState.RESTARTING, waiting.started_at)
-    assert (await stage.until(target, lambda facts: facts.state is ContainerState.RUNNING)).restart_count == 4
+    assert (await stage.until(target, lambda facts: facts.state is ContainerState.RUNNING)).restart_count == 6
 
 
 async def test_a_helper_that_finds_nothing_says_so(stage: Stage) -> None:
@@ -254,7 +254,7 @@ async def test_a_deadline_ends_the_command_but_not_the_engine(stage: Stage) -> N
     """A command killed at its deadline has no exit code, and what it began in the engine is finished there."""
     target = await stage.add(stubborn=True)
 
-    late = await stage.run("stop", "-t", "1", target.id, deadline_s=0.5)
+    late = await stage.run("stop", "-t", "5", target.id, deadline_s=3.0)
 
     assert (late.exit_code, late.timed_out, late.ok) == (None, True, False)
     assert (await stage.until(target, lambda facts: facts.state is ContainerState.EXITED)).exit_code == 137
@@ -265,7 +265,7 @@ async def test_cancelling_ends_the_command_but_not_the_engine(stage: Stage) -> N
     target = await stage.add(stubborn=True)
 
     async with stage.facts.events() as events, anyio.create_task_group() as tasks:
-        tasks.start_soon(stage.run, "stop", "-t", "1", target.id)
+        tasks.start_soon(stage.run, "stop", "-t", "4", target.id)
         await take(events, target, "kill")
         tasks.cancel_scope.cancel()
     assert (await stage.look(target)).state is ContainerState.RUNNING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -24,6 +25,8 @@ class Held:
         self.news: list[dict[str, Any]] = []
         """What was told unasked."""
         self._asked = 0
+        self._rest = b""
+        """What was read behind the last line: `select` does not know of it."""
         assert self._hear() == {"ready": True}
 
     def put(self, kind: str, match: dict[str, Any] | None = None, fault: str = "", **params: object) -> str:
@@ -58,13 +61,16 @@ class Held:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.process.stdin.write("{}\n")
-            if select.select([self.process.stdout], [], [], min(left, 1.0))[0]:
+            if b"\n" in self._rest or select.select([self.process.stdout], [], [], min(left, 1.0))[0]:
                 self.news.append(self._hear())
 
     def _hear(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read() if self.process.stderr else ""
+        while b"\n" not in self._rest:
+            more = os.read(self.process.stdout.fileno(), 1 << 16)
+            assert more, self.process.stderr.read() if self.process.stderr else ""
+            self._rest += more
+        line, _, self._rest = self._rest.partition(b"\n")
         return dict(json.loads(line))
 
 

@@ -38,6 +38,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _holds(process: psutil.Process) -> bool:
+    """Whether it still has what it had: a zombie has not."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 class Server(ABC):
     """A server process that a test may take down and up again; its port and its data stay."""
 
@@ -96,9 +103,17 @@ class Server(ABC):
         """SIGKILL it with all its children. Nothing happens if it is down."""
         process, self._process = self._process, None
         if process is not None:
-            for each in self._processes(process.pid):
-                each.kill()
+            held = self._processes(process.pid)
+            for each in held:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
             process.wait()
+            # One that has not ended yet still holds the memory they share, and the next does not start beside it.
+            deadline = time.monotonic() + STOP_WITHIN_S
+            while any(map(_holds, held[1:])):
+                if time.monotonic() > deadline:
+                    raise ServerUnavailable(f"{self.argv()[0]}: its processes do not end")
+                time.sleep(0.01)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

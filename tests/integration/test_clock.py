@@ -35,13 +35,15 @@ def images(container: Container) -> list[bytes]:
     """The code for telling the time in each of its processes, and here."""
     found = []
     for name in ("self", *map(str, processes(container).values())):
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
-            line = next(row for row in Path(f"/proc/{name}/maps").read_text().splitlines() if row.endswith("[vdso]"))
-            start, end = (int(part, 16) for part in line.split()[0].split("-"))
-            with Path(f"/proc/{name}/mem").open("rb", 0) as memory:
-                memory.seek(start)
-                found.append(memory.read(end - start))
-    return found
+        with contextlib.suppress(OSError):  # it has just ended, or become another program
+            rows = Path(f"/proc/{name}/maps").read_text().splitlines()
+            for row in (each for each in rows if each.endswith("[vdso]")):
+                start, end = (int(part, 16) for part in row.split()[0].split("-"))
+                with Path(f"/proc/{name}/mem").open("rb", 0) as memory:
+                    memory.seek(start)
+                    found.append(memory.read(end - start))
+    assert len(found) > 1
+    return [each for each in found if each]
 
 
 def told(container: Container) -> tuple[int, int, int]:
@@ -59,11 +61,9 @@ def told(container: Container) -> tuple[int, int, int]:
 
 
 def close(container: Container, offset_s: float) -> bool:
-    """Whether both clocks are as far off as this: one to 10 ms, the others, which tell whole seconds, to two, and where
-    all is slow to what it takes to read them.
-    """
+    """Whether both clocks are as far off as this: one to 10 ms, the others to what it takes to read them."""
     off, *seconds = told(container)
-    return abs(off - offset_s * NS) < CLOSE_NS and all(abs(each - offset_s) < 2 * PATIENCE for each in seconds)
+    return abs(off - offset_s * NS) < CLOSE_NS and all(abs(each - offset_s) < 10 * PATIENCE for each in seconds)
 
 
 def test_the_clock_is_off_and_right_again(served: Coordinator, containers: Sandbox) -> None:
@@ -73,10 +73,10 @@ def test_the_clock_is_off_and_right_again(served: Coordinator, containers: Sandb
     target = containers.run("clocks", command=MAIN, options=["--cpus", "0.3", "--env", f"CLOCKS={CLOCKS}"])
     eventually(lambda: close(target, 0.0), "the clocks")
     assert len(set(images(target))) == 1
-    for offset, seconds in (("1h", 3600.0), ("-2.5s", -2.5)):
+    for offset, seconds in (("1h", 3600.0), ("-62.5s", -62.5)):
         execution_id = put(served, target, [{"type": "clock_skew", "offset": offset}])
         assert close(target, seconds)
-        assert abs(int(docker("exec", target.id, "date", "+%s")) - time.time()) < 2
+        assert abs(int(docker("exec", target.id, "date", "+%s")) - time.time()) < 10 * PATIENCE
         finish(served, execution_id)
         assert close(target, 0.0)
         assert len(set(images(target))) == 1

@@ -52,19 +52,23 @@ while True:
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 7002), 20)"
 
 
-def measured(both: tuple[Namespace, Namespace], on: set[str]) -> None:
-    """Each fault has its effect where it is on, and none where it is not."""
+def measured(both: tuple[Namespace, Namespace], holder: Held, on: set[str]) -> None:
+    """Each fault has its effect where it is on, and none where it is not. The holder is fed meanwhile."""
     target, peer = both
+    holder.wait(0.01)
     # From outside: a ping inside takes the time at which the kernel got the answer, before anything held it.
     pings = peer.pings(target.ipv4, 120, every_s=0.004)
     # 0 or 30 % of 120, by more than four standard deviations.
     assert (pings.lost_percent > 8) == ("loss" in on), pings.text[-300:]
     assert (pings.times[0] >= 60) == ("latency" in on), pings.text[-300:]
+    holder.wait(0.01)
     argv = peer.argv("ping", "-n", "-q", "-c", "20", "-i", "0.004", "-W", "1", "-I", STRANGER, target.ipv4)
     strange = subprocess.run(argv, check=False, capture_output=True, text=True).stdout
     assert (" 100% packet loss" in strange) == ("partition" in on), strange
+    holder.wait(0.01)
     refused = subprocess.run(target.argv(sys.executable, "-c", CONNECT, peer.ipv4), check=False, capture_output=True)
     assert (b"ConnectionRefusedError" in refused.stderr) == ("blackhole" in on), refused.stderr
+    holder.wait(0.01)
     speed = transfer(target, peer, 0.8, port=7001)
     assert (speed < 6) == ("bandwidth" in on), speed
 
@@ -91,14 +95,14 @@ def test_any_order(both: tuple[Namespace, Namespace], seed: int) -> None:
             toggle(holder, on, name)
         for name in [each for each in FAULTS if each not in on]:
             toggle(holder, on, name)
-        measured(both, set(on))
+        measured(both, holder, set(on))
         for name in removing[:-1]:
             toggle(holder, on, name)
             assert listed(holder) == set(on.values())
-            measured(both, set(on))
+            measured(both, holder, set(on))
         toggle(holder, on, removing[-1])
         assert state(both[0]) == before
-        measured(both, set())
+        measured(both, holder, set())
 
 
 def toggle(holder: Held, on: dict[str, str], name: str) -> None:

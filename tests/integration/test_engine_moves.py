@@ -53,7 +53,8 @@ def whole_again(engine_with_web: PrivateEngine, served: Coordinator) -> Iterator
     eventually(lambda: served.call("GET", "/api/v1/faults").json()["items"] == [], "all faults to be undone", 90)
     locks = ("volume", "ls", "--quiet", "--filter", "label=test-coordinator.role=lock")
     eventually(lambda: engine_with_web.docker(*locks) == "", "all locks to be released", 90)
-    assert commands_of(served) == []
+    # The engine has removed a lock a moment before the command that asked for it ends.
+    eventually(lambda: commands_of(served) == [], "its docker commands to end")
     assert {state(engine_with_web, name) for name in ("web", "db")} == {"running"}
 
 
@@ -100,7 +101,7 @@ def ended(served: Coordinator, execution_id: str) -> dict[str, Any]:
 
 def test_down_when_the_undo_is_due(engine_with_web: PrivateEngine, served: Coordinator) -> None:
     """Back within the undo's deadline: the fault's own task undoes it, and the verdict is that of a quiet engine."""
-    execution_id = begun(served, PAUSE, "1s")
+    execution_id = begun(served, PAUSE, "5s")
     with engine_with_web.stopped():
         undo_is_due(served, execution_id)
     execution = ended(served, execution_id)
@@ -112,7 +113,7 @@ def test_down_beyond_the_undos_deadline(engine_with_web: PrivateEngine, served: 
     """The execution ends as incomplete, and `recover` with 5 and the command to run; when the engine is back, recovery
     undoes it by itself, and `recover` ends with 0.
     """
-    execution_id = begun(served, PAUSE, "1s")
+    execution_id = begun(served, PAUSE, "5s")
     with engine_with_web.stopped():
         execution = ended(served, execution_id)
         assert execution["undo"] == "incomplete"
@@ -146,7 +147,7 @@ def test_restarted_without_its_containers(engine_with_web: PrivateEngine, served
 
 def test_hanging_when_the_undo_is_due(engine_with_web: PrivateEngine, served: Coordinator) -> None:
     """Neither a look nor a command that gets no answer holds the execution up; when the engine wakes, it is undone."""
-    execution_id = begun(served, PAUSE, "1s")
+    execution_id = begun(served, PAUSE, "5s")
     with engine_with_web.hanging():
         execution = ended(served, execution_id)
         assert execution["undo"] == "incomplete"
@@ -171,7 +172,7 @@ def test_a_run_that_loses_its_engine(engine_with_web: PrivateEngine, tmp_path: P
     """`run` by itself ends with 5 and the command while the engine is away; `recover` undoes it when it is back."""
     settings = {"DOCKER_HOST": f"unix://{engine_with_web.socket}", "UNDO_DEADLINE_SECONDS": UNDO_DEADLINE_S}
     with coordinator(tmp_path, SERVICE_INSTANCE_NAME="another", **settings) as alone:
-        (tmp_path / "pause.json").write_text(json.dumps(scenario([PAUSE], names=["web"], duration="2s")))
+        (tmp_path / "pause.json").write_text(json.dumps(scenario([PAUSE], names=["web"], duration="5s")))
         running = subprocess.Popen(
             [*PROGRAM, "run", "pause.json", "--json"], env=alone.environment, cwd=tmp_path, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -31,6 +31,8 @@ from tests.integration.remembered import (
 from tests.integration.sandbox import Container, Sandbox, docker
 from tests.integration.services import PostgresServer, RedisServer
 
+pytestmark = pytest.mark.timeout(300)  # three coordinators, and stores of their own, on a machine that may be busy
+
 SINGLETON, CHAOS1, CHAOS2 = "test-coordinator", "test-coordinator-Chaos1", "test-coordinator-Chaos2"
 SCHEMAS = {SINGLETON: "test", CHAOS1: "test_coordinator_chaos1", CHAOS2: "test_coordinator_chaos2"}
 NAMESPACES = {SINGLETON: "test", CHAOS1: "test_coordinator:Chaos1", CHAOS2: "test_coordinator:Chaos2"}

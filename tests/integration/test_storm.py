@@ -112,17 +112,21 @@ async def test_a_storm_of_kills(tmp_path: Path, engine: str, capfd: pytest.Captu
         lives = dict.fromkeys(VICTIMS, 1)
         async with load.going_on():
             await kill_each(parts, load, WARM_UP, lives)
-            before = process.num_fds(), process.num_threads()
+        before = process.num_fds(), process.num_threads()
+        async with load.going_on():
             await kill_each(parts, load, KILLS - WARM_UP, lives)
-            after = process.num_fds(), process.num_threads()
+        with anyio.move_on_after(20):
+            # What is in flight goes; what is left by each life stays.
+            while process.num_fds() > before[0] + 2 or process.num_threads() > before[1] + 2:  # noqa: ASYNC110  # no event
+                await anyio.sleep(0.1)
+        after = process.num_fds(), process.num_threads()
         assert load.refused == []
         assert load.answers["healthy"] >= KILLS
         assert load.answers["grpc"] > 0
         lost = {"lost", "grpc UNAVAILABLE", "grpc CANCELLED"}
         assert set(load.answers) <= {"healthy", "degraded", "grpc"} | lost
         assert untrue == []
-        # Connections of the load itself come and go: twice per client, and one for the engine's events.
-        assert after[0] <= before[0] + 2 * CLIENTS + 2
+        assert after[0] <= before[0] + 2
         assert after[1] <= before[1] + 2
     log = (tmp_path / "logs" / "test-coordinator.jsonl").read_text().splitlines()
     messages = [json.loads(line) for line in log]

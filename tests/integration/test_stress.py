@@ -47,9 +47,8 @@ def folder(container: Container, controller: str) -> Path:
     raise AssertionError(controller)
 
 
-def cpu_s(container: Container) -> float:
-    """CPU time used so far."""
-    where = folder(container, "cpuacct")
+def cpu_s(where: Path) -> float:
+    """CPU time used so far in a cgroup."""
     if (where / "cpuacct.usage").exists():
         return int((where / "cpuacct.usage").read_text()) / 1e9
     return int((where / "cpu.stat").read_text().split()[1]) / 1e6
@@ -59,16 +58,25 @@ def loads(targets: Sequence[Container]) -> list[tuple[float, float]]:
     """Per cent of one CPU over a while, by the kernel's accounting of each container; and the same with the time that
     its processes waited for a CPU which others had: what they asked for.
     """
-    before, began = [(cpu_s(each), waited_s(each)) for each in targets], time.monotonic()
+    # The engine is asked before any clock is read.
+    places = [(folder(each, "cpuacct"), folder(each, "memory")) for each in targets]
+
+    def looked() -> list[tuple[float, float, float]]:
+        return [(time.monotonic(), cpu_s(cpu), waited_s(memory)) for cpu, memory in places]
+
+    before = looked()
     time.sleep(WINDOW_S)
-    after, took = [(cpu_s(each), waited_s(each)) for each in targets], time.monotonic() - began
-    used = [(late[0] - early[0], late[1] - early[1]) for early, late in zip(before, after, strict=True)]
-    return [(cpu / took * 100, (cpu + waited) / took * 100) for cpu, waited in used]
+    spent = [
+        (late[0] - early[0], late[1] - early[1], late[2] - early[2])
+        for early, late in zip(before, looked(), strict=True)
+    ]
+    return [(cpu / took * 100, (cpu + waited) / took * 100) for took, cpu, waited in spent]
 
 
-def waited_s(container: Container) -> float:
-    """How long the processes in its cgroup have been ready to run and did not, by the kernel's count."""
-    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in members(container)) / 1e9
+def waited_s(where: Path) -> float:
+    """How long the processes in a cgroup have been ready to run and did not, by the kernel's count."""
+    pids = (where / "cgroup.procs").read_text().split()
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
 
 
 def held(container: Container) -> int:
@@ -116,11 +124,15 @@ def test_cpu_is_used_as_asked_within_the_limits(served: Coordinator, containers:
     named = {f"t{at}": {"names": [target.name]} for at, target in enumerate(targets)}
     execution_id = begun(served, scenario(faults, names=[], targets=named))
     assert [len(members(target) - own) for target, own in zip(targets, before, strict=True)] == [1] * len(CASES)
-    for (used, asked), (percent, quota) in zip(loads(targets), CASES, strict=True):
-        wanted = min(percent, 100 * (quota or 1))
-        # On a busy machine it gets less, and waits for the rest.
-        assert used - wanted < 5, (percent, used)
-        assert asked - wanted > -5, (percent, asked)
+    seen: list[tuple[float, float]] = []
+
+    def as_asked() -> bool:
+        seen[:] = loads(targets)
+        wanted = [min(percent, 100 * (quota or 1)) for percent, quota in CASES]
+        # On a busy machine it gets less, and waits for the rest; what it was kept from at first it makes up for.
+        return all(used - due < 5 and asked - due > -5 for (used, asked), due in zip(seen, wanted, strict=True))
+
+    eventually(as_asked, f"the loads ({seen})")
     finish(served, execution_id)
     assert [members(target) for target in targets] == before
     assert max(used for used, _ in loads(targets)) < OTHERS

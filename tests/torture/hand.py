@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tests.integration.sandbox import DockerFailed
@@ -48,10 +48,12 @@ class Hand:
             with contextlib.suppress(DockerFailed):
                 self._do(BACK.get(verb, "rename back"))
 
-    def begin(self) -> None:
-        """The act's times count from now."""
+    def begin(self, told: Callable[[str, str], bool]) -> None:
+        """The act's times count from now. `told`: whether the coordinator has told this event of the container of this
+        name.
+        """
         if self._act is not None:
-            self._doing = self._threads.submit(self._acted, self._act, time.monotonic())
+            self._doing = self._threads.submit(self._acted, self._act, time.monotonic(), told)
 
     def first(self) -> None:
         """Wait where nothing may die before."""
@@ -70,9 +72,11 @@ class Hand:
             self._doing = None
             self.take_back()
 
-    def _acted(self, act: Act, begun: float) -> None:
+    def _acted(self, act: Act, begun: float, told: Callable[[str, str], bool]) -> None:
+        name = self._stage.names[act.letter]
         if act.first:
-            seen = happens(lambda: self._stage.status(act.letter) == "paused", SEEN_WITHIN_S, LOOK_S)
+            # Not before: what nobody saw being undone is taken for what was left.
+            seen = happens(lambda: told("fault_effective", name), SEEN_WITHIN_S, LOOK_S)
             assert seen, f"{act.letter} was never paused, so that nobody could unpause it"
         time.sleep(act.at_s)
         for number, verb in enumerate(act.verbs):
@@ -85,6 +89,8 @@ class Hand:
                 return
             if number + 1 < len(act.verbs):
                 time.sleep(act.gap_s)
+                seen = not act.first or happens(lambda: told("fault_interrupted", name), SEEN_WITHIN_S, LOOK_S)
+                assert seen, f"it was never noticed that {act.letter} was unpaused"
         self.late = act.by_s is not None and time.monotonic() > begun + act.by_s
 
     def _do(self, verb: str) -> None:

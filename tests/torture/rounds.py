@@ -129,8 +129,9 @@ def _foreseen(drawn: Round, stage: Stage, hand: Hand, shown: dict[str, Snapshot]
 
 def _played(drawn: Round, stage: Stage, victim: Victim, hand: Hand, shown: dict[str, Snapshot]) -> list[str]:
     victim.start()
-    hand.begin()
-    accepted = [victim.submit(definition(drawn, number, stage.names)) for number in range(len(drawn.executions))]
+    accepted: list[str] = []
+    hand.begin(lambda event, name: bool(accepted) and victim.told(accepted[0], event, name))
+    accepted.extend(victim.submit(definition(drawn, number, stage.names)) for number in range(len(drawn.executions)))
     hand.first()
     time.sleep(drawn.after_s)
     victim.die()

@@ -120,7 +120,7 @@ def test_what_a_person_leaves_is_known_before(stage: Stage, verb: str) -> None:
     with hand.done():
         meant = look(stage, ("lone",))
     assert any(line.startswith("lone: engine: ") for line in differences(before, meant))
-    hand.begin()
+    hand.begin(lambda _event, _name: True)
     hand.wait()
     assert happens(lambda: not differences(meant, look(stage, ("lone",))), within_s=20.0)
     hand.close()

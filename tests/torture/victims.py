@@ -43,6 +43,9 @@ class Victim(Protocol):
     def submit(self, definition: Mapping[str, object]) -> str:
         """The id of an execution that was accepted."""
 
+    def told(self, execution_id: str, event: str, name: str) -> bool:
+        """Whether it has told this event of the container of this name."""
+
     def die(self) -> None:
         """As the round says."""
 
@@ -63,6 +66,10 @@ def damage(data_dir: Path) -> None:
         if path.exists():
             with path.open("r+b") as file:
                 file.write(os.urandom(size))
+
+
+def _is_told(execution: Mapping[str, Any], event: str, name: str) -> bool:
+    return any((each["event"], each["target"]) == (event, name) for each in execution["timeline"])
 
 
 class HostVictim:
@@ -98,6 +105,10 @@ class HostVictim:
     def submit(self, definition: Mapping[str, object]) -> str:
         """Start an execution."""
         return self._coordinator.submit(definition)
+
+    def told(self, execution_id: str, event: str, name: str) -> bool:
+        """On the execution's timeline."""
+        return _is_told(self._coordinator.execution(execution_id), event, name)
 
     def die(self) -> None:
         """Or have its engine die under it."""
@@ -259,6 +270,10 @@ class ImageVictim:
         """Start an execution."""
         answer = self._client.post("/api/v1/executions", json={"definition": definition})
         return str(answer.raise_for_status().json()["id"])
+
+    def told(self, execution_id: str, event: str, name: str) -> bool:
+        """On the execution's timeline."""
+        return _is_told(self._asked(f"executions/{execution_id}"), event, name)
 
     def die(self) -> None:
         """As containers do."""

@@ -261,7 +261,7 @@ async def test_ten_lives_leave_nothing_behind(
     listeners: Listeners, control: MemoryControl, lines: list[Message]
 ) -> None:
     """Restarts leak neither descriptors nor tasks, and a clean stop logs no error."""
-    actor = made(listeners, control)
+    actor = made(listeners, control, grace_s=PATIENCE_S)
     async with living(actor), client(listeners) as http:
         await http.get("/api/v1/faults")
     gc.collect()

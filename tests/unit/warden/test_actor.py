@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -34,8 +34,9 @@ async def watched(actor: WardenActor) -> AsyncIterator[int]:
 
 async def gone(pid: int) -> None:
     """Wait until the process has ended; the test's timeout bounds it."""
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  # no event
-        await anyio.sleep(0.01)
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  # no event
+            await anyio.sleep(0.01)
 
 
 async def test_it_outlives_lives_and_goes_when_dismissed(tmp_path: Path) -> None:

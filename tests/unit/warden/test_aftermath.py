@@ -104,10 +104,10 @@ def test_an_engine_that_stays_away_does_not_keep_a_parent(tmp_path: Path) -> Non
     write(tmp_path, execution(ExecutionState.FINISHED))
     engine = frozen()
     engine.away = True
-    played = Played(tmp_path, engine, [LEFT], patience_s=0.5)
+    played = Played(tmp_path, engine, [LEFT], patience_s=3.0)
     begun = time.monotonic()
     assert not played.aftermath.work()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert played.recoveries == 1
 
 
@@ -257,7 +257,7 @@ def test_a_recovery_ends_with_the_time_for_it(tmp_path: Path) -> None:
     write(tmp_path, row(1, undo("exec", "a")))
     launcher = (sys.executable, "-I", "-S", "-c", SAYS_AND_HANGS)
     played = Played(tmp_path, frozen(), [LEFT])
-    short = Aftermath(ward(tmp_path), launcher, Alarm(), 0.2)
+    short = Aftermath(ward(tmp_path), launcher, Alarm(), 2.0)
     short._engine = frozen()
     assert not short.work()
     assert len(played.told("warden:recovery_failed")) == 1

@@ -103,7 +103,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path, monkey
     """At its deadline it is over, whatever it started."""
     environ = docker_in(tmp_path, "sleep 60 & echo $! >$0.pid; wait")
     monkeypatch.setenv("PATH", environ["PATH"])
-    monkeypatch.setattr(module, "COMMAND_S", 1.0)
+    monkeypatch.setattr(module, "COMMAND_S", 2.0)
     (ran,) = Engine("unix:///e.sock", environ).run([("unpause", "a")])
     assert ran.exit_code is None
     assert "deadline" in ran.error

@@ -35,7 +35,8 @@ threading.Thread(target=busy, daemon=True).start()
 signal.signal(signal.SIGALRM, lambda *_: time.time())
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 for _ in sys.stdin:
-    print(time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC), int(time.time()), flush=True)
+    before, now, after = time.clock_gettime_ns(1), time.time_ns(), time.clock_gettime_ns(1)
+    print(now, before, after, int(time.time()), flush=True)
 """
 
 DEBUGGED = """
@@ -66,15 +67,19 @@ class Inside:
         return process
 
     def off(self) -> tuple[int, int]:
-        """How far its clock is from this one, in ns by one way of asking, in s by another."""
+        """How far its clock is from this one, in ns by one way of asking, in s by another. Asked again where either
+        process was interrupted between two looks.
+        """
         process = self.processes[0]
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-        real, since, seconds = map(int, process.stdout.readline().split())
-        here = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        return real - since - here, seconds - real // 10**9
+        while True:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            real, before, after, seconds = map(int, process.stdout.readline().split())
+            began, here, ended = time.clock_gettime_ns(1), time.time_ns(), time.clock_gettime_ns(1)
+            if after - before < CLOSE_NS / 10 and ended - began < CLOSE_NS / 10:
+                return real - before - (here - began), seconds - real // 10**9
 
     def own(self) -> bool:
         """Whether every byte is as the kernel made it."""

@@ -96,7 +96,7 @@ def test_one_that_stays_ends_with_the_container() -> None:
 
 def test_it_ends_at_its_deadline() -> None:
     """Which is in its mark."""
-    until = int(time.time()) + 2
+    until = int(time.time()) + 4
     with stressor("memory", str(MIB), f"expires={until}") as process:
         begin(process, os.getpid(), stays=True)
         assert said(process) == "on"
