@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -41,12 +41,11 @@ class DataDirLock:
         """Take it. Raises DataDirInUse where another has it (WardenAtWork where that ends soon by itself),
         InvalidSettings where the folder cannot be used.
         """
-        descriptor = self._opened()
-        try:
+        with ExitStack() as refused:
+            descriptor = self._opened()
+            refused.callback(os.close, descriptor)
             self._take(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
+            refused.pop_all()
         # On a full disk the lock holds all the same; only its message to people is missing.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)

@@ -223,24 +223,6 @@ async def test_locks_of_others_stay() -> None:
         assert place.locked() == ["chaos-2", INSTANCE]
 
 
-async def test_locks_of_nobody_are_removed() -> None:
-    """What an engine that died left without labels goes, as nobody could lock that container any more; a volume of no
-    container stays, whose name only looks like one.
-    """
-    async with scene() as place:
-        foreign = f"tc-{'0' * 64}"
-        torn = f"tc-{place.engine.state.find('web').id}"
-        for name in (foreign, torn):
-            place.engine.state.volumes[name] = {}
-        life = await place.begin()
-        assert list(place.engine.state.volumes) == [foreign]
-        accepted = await life.submit(PAUSE.replace("60s", "1s"))
-        assert (await life.executions.finished(accepted.id)).verdict is Verdict.PASSED
-        place.engine.state.volumes[torn] = {}
-        await life.recovery.recover(5)
-        assert list(place.engine.state.volumes) == [foreign]
-
-
 async def test_helpers_of_the_dead_are_removed() -> None:
     """The engine keeps the helper of an execution that died: it is removed; another instance's stays, and so does one
     of an execution that the ledger knows nothing of.

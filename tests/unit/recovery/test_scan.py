@@ -10,7 +10,6 @@ import pytest
 
 from actors.docker.simulated import SimulatedEngine
 from actors.ledger.memory import MemoryLedger
-from actors.recovery.held_locks import remove_torn
 from actors.recovery.scan import EngineScan
 from coordinator.errors import EngineUnreachable
 from coordinator.faults.commands import Command, DockerCommand, Outcome
@@ -349,71 +348,6 @@ async def test_unreadable_locks_are_left_to_a_person() -> None:
         assert [each.state for each in report.found] == [LeftoverState.LEFT] * 2
         assert all(each.commands[0].startswith("docker unpause ") for each in report.left)
         assert (place.state("web"), place.locked) == (ContainerState.PAUSED, 2)
-
-
-async def test_a_lock_of_nobody_is_removed() -> None:
-    """Of a container that is there; a volume of none may be anybody's."""
-    async with scene() as place:
-        for identity in (place.engine.state.find("web").id, "0" * 64):
-            place.engine.state.volumes[f"tc-{identity}"] = {}
-        report = await place.scan().scan(careful=True)
-        assert told(report) == {
-            "lock a container that is gone": LeftoverState.KEPT, "lock web": LeftoverState.UNDONE,
-        }  # fmt: skip
-        assert list(place.engine.state.volumes) == [f"tc-{'0' * 64}"]
-
-
-async def test_a_lock_of_nobody_hides_nobodys_rules() -> None:
-    """Two containers in one namespace, whose lock one of them has lost and another instance holds by the other."""
-    async with scene() as place:
-        qdisc = Trace(kind="qdisc", name="7c01:", device="eth0", parent="ffffffff")
-        await place.lock("db", instance="green")
-        web, db = (place.engine.state.find(name).id for name in ("web", "db"))
-        place.engine.state.volumes[f"tc-{web}"] = {}
-        namespace = Namespace(inode=1, pid=41, containers=(web, db), traces=(qdisc,), outside=False)
-        place.engine.state.sight = Sight(namespaces=(namespace,))
-        report = await place.scan().scan()
-        assert told(report) == {
-            "qdisc web, db": LeftoverState.KEPT, "lock web": LeftoverState.UNDONE, "lock db": LeftoverState.KEPT,
-        }  # fmt: skip
-
-
-async def test_a_lock_of_nobody_is_looked_at_again() -> None:
-    """Directly before it is removed: by then somebody else may have removed it, and another have taken a true one."""
-    async with scene() as place:
-        name = f"tc-{place.engine.state.find('web').id}"
-        place.engine.state.volumes[name] = {}
-        await remove_torn(name[3:], place.engine.facts, place.engine.runner)
-        assert place.locked == 0
-        await place.lock("web", instance="green")
-        assert await remove_torn(name[3:], place.engine.facts, place.engine.runner) == ""
-        assert place.locked == 1
-
-
-async def test_a_lock_of_nobody_that_another_removes_is_gone() -> None:
-    """Two that remove it at once: the engine refuses the second, and that is no trouble."""
-    async with scene() as place:
-        name = f"tc-{place.engine.state.find('web').id}"
-        place.engine.state.volumes[name] = {}
-        ended: list[str] = []
-
-        async def remove() -> None:
-            ended.append(await remove_torn(name[3:], place.engine.facts, place.engine.runner))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(remove)
-            group.start_soon(remove)
-        assert (ended, place.locked) == (["", ""], 0)
-
-
-async def test_a_lock_of_nobody_that_stays_is_left() -> None:
-    """With the command by which a person removes it."""
-    async with scene() as place:
-        identity = place.engine.state.find("web").id
-        place.engine.state.volumes[f"tc-{identity}"] = {}
-        ports = (place.ledger, place.engine.facts, Stubborn(place.engine), place.engine.clock)
-        (found,) = (await EngineScan(*ports, instance=OWN, playing=lambda _: False).scan()).found
-        assert (found.state, found.commands) == (LeftoverState.LEFT, (f"docker volume rm tc-{identity}",))
 
 
 async def test_a_container_that_is_gone_owes_nothing() -> None:

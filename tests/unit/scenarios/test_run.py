@@ -339,19 +339,6 @@ async def test_a_target_that_another_holds() -> None:
         assert house.runner.verbs() == []
 
 
-async def test_a_target_whose_lock_is_nobodys() -> None:
-    """What an engine that died has left of a lock is an error that says what to do, and stays where it is."""
-    async with fleet("web") as house:
-        name = f"tc-{house.engine.state.find('web').id}"
-        house.engine.state.volumes[name] = {}
-        done = await house.play(PAUSE)
-        assert done.verdict is Verdict.ERROR
-        assert "container web is held by nobody, made by an engine that died" in (done.reason or "")
-        assert (done.reason or "").endswith(f"so does `docker volume rm {name}`")
-        assert house.engine.state.volumes == {name: {}}
-        assert house.runner.verbs() == []
-
-
 async def test_stopped_while_locking_it_releases_only_its_own() -> None:
     """A stop in the middle of taking locks leaves the lock of another where it is."""
     async with fleet("web", "db") as house:

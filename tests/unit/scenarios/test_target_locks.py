@@ -6,11 +6,16 @@ import pytest
 
 from coordinator.faults.commands import Command
 from coordinator.identity import labels
+from coordinator.record import Verdict
 from coordinator.scenarios.target_locks import TargetLocks
 from tests.conformance.virtual_time import Backend, virtual_backend
 from tests.fleet import INSTANCE, Fleet, fleet
 
 pytestmark = pytest.mark.anyio
+PAUSE = (
+    "targets: {web: {names: [web]}}\n"
+    "phases: [{name: p, duration: 5s, faults: [{type: container_pause, target: web}]}]\n"
+)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -59,3 +64,16 @@ async def test_something_is_left() -> None:
         house.runner.before = away
         assert not await locks.release(keep=())
         assert not await locks.release(keep=())
+
+
+async def test_a_target_whose_lock_is_nobodys() -> None:
+    """What an engine that died has left of a lock is an error that says what to do, and stays where it is."""
+    async with fleet("web") as house:
+        name = f"tc-{house.engine.state.find('web').id}"
+        house.engine.state.volumes[name] = {}
+        done = await house.play(PAUSE)
+        assert done.verdict is Verdict.ERROR
+        assert "container web is held by nobody, made by an engine that died" in (done.reason or "")
+        assert (done.reason or "").endswith(f"so does `docker volume rm {name}`")
+        assert house.engine.state.volumes == {name: {}}
+        assert house.runner.verbs() == []
