@@ -173,7 +173,9 @@ def test_an_interface_that_comes_later(serving: tuple[Namespace, Namespace], hol
             refusals += 1
             holder.wait(0.3)
         listed = json.loads(holder.ask("look")["out"])[fault]
-        assert listed["packets"] >= refusals + 1, "what was counted before stays counted"
+        assert refusals > 1
+        # One may come between the look at the old counter and the new one that goes on from there.
+        assert listed["packets"] >= refusals, "what was counted before stays counted"
     finally:
         target.run("ip", "link", "del", "eth7")
     holder.wait(0.1)
