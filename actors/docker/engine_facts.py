@@ -7,10 +7,10 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -33,7 +33,7 @@ from coordinator.faults.facts import (
     TargetLock,
 )
 from coordinator.faults.leftovers import HELPER
-from coordinator.faults.locks import NAME_PREFIX, ROLE, parse_lock
+from coordinator.faults.locks import NAME_PREFIX, parse_lock
 from coordinator.identity import LABEL_ROLE
 from coordinator.ports import LogStream
 
@@ -193,15 +193,15 @@ def _helpers(client: APIClient) -> tuple[ContainerFacts, ...]:
 
 
 def _locks(client: APIClient) -> tuple[TargetLock, ...]:
-    found = _parsed(client.volumes(filters={"label": f"{LABEL_ROLE}={ROLE}"})["Volumes"])
-    torn = [lock for lock in _parsed(client.volumes(filters={"name": NAME_PREFIX})["Volumes"]) if lock.torn]
-    found += [lock for lock in torn if _has_no_labels(client, NAME_PREFIX + lock.container_id)]
-    return tuple(sorted(found, key=lambda lock: lock.container_id))
-
-
-def _parsed(volumes: Sequence[Mapping[str, Any]] | None) -> list[TargetLock]:
-    parsed = (parse_lock(volume["Name"], volume["Labels"] or {}) for volume in volumes or ())
-    return [lock for lock in parsed if lock is not None]
+    # By the name that all have: a label would not find those that have none.
+    volumes = client.volumes(filters={"name": NAME_PREFIX})["Volumes"] or ()
+    parsed = (parse_lock(volume["Name"], volume["Labels"] or {}) for volume in volumes)
+    locks = [
+        lock
+        for lock in parsed
+        if lock is not None and (not lock.torn or _has_no_labels(client, NAME_PREFIX + lock.container_id))
+    ]
+    return tuple(sorted(locks, key=lambda lock: lock.container_id))
 
 
 def _has_no_labels(client: APIClient, volume: str) -> bool:

@@ -157,7 +157,9 @@ SEND = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sen
 
 
 def test_an_interface_that_comes_later(serving: tuple[Namespace, Namespace], holder: Held) -> None:
-    """Nothing gets out there, from the first moment; after a while nobody is told of it either, and all is counted."""
+    """Nothing gets out there, from the first moment; after a while nobody is told of it either, and what was counted
+    stays counted.
+    """
     target, _ = serving
     fault = holder.put("network_blackhole", {"peers": ["10.98.0.0/16"]})
     target.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8")

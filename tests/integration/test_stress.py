@@ -124,15 +124,15 @@ def test_cpu_is_used_as_asked_within_the_limits(served: Coordinator, containers:
     named = {f"t{at}": {"names": [target.name]} for at, target in enumerate(targets)}
     execution_id = begun(served, scenario(faults, names=[], targets=named))
     assert [len(members(target) - own) for target, own in zip(targets, before, strict=True)] == [1] * len(CASES)
-    seen: list[tuple[float, float]] = []
+    wanted = [min(percent, 100 * (quota or 1)) for percent, quota in CASES]
 
     def as_asked() -> bool:
-        seen[:] = loads(targets)
-        wanted = [min(percent, 100 * (quota or 1)) for percent, quota in CASES]
         # On a busy machine it gets less, and waits for the rest; what it was kept from at first it makes up for.
-        return all(used - due < 5 and asked - due > -5 for (used, asked), due in zip(seen, wanted, strict=True))
+        return all(
+            used - due < 5 and asked - due > -5 for (used, asked), due in zip(loads(targets), wanted, strict=True)
+        )
 
-    eventually(as_asked, f"the loads ({seen})")
+    eventually(as_asked, f"loads of {wanted}")
     finish(served, execution_id)
     assert [members(target) for target in targets] == before
     assert max(used for used, _ in loads(targets)) < OTHERS
